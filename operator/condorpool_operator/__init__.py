@@ -1,0 +1,1 @@
+"""Turns one CondorPool object into a whole HTCondor pool on Kubernetes."""

@@ -1,0 +1,1 @@
+"""The CondorPool API: models and the CustomResourceDefinition made from them."""

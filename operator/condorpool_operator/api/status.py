@@ -1,0 +1,114 @@
+"""The status of a CondorPool: what `kubectl get`, `describe` and `wait` show."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .model import Model, list_map
+
+
+class ConditionType(StrEnum):
+    """Conditions of a pool: the set is fixed, and all but the last two are good when True."""
+
+    READY = "Ready"
+    ACCEPTED = "Accepted"
+    CONFIG_VALID = "ConfigValid"
+    USERS_VALID = "UsersValid"
+    MANAGER_READY = "ManagerReady"
+    SUBMITTER_READY = "SubmitterReady"
+    EXECUTORS_READY = "ExecutorsReady"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+
+
+class Reason(StrEnum):
+    """Machine-readable reasons in conditions and events; each has an entry in docs/troubleshooting.md."""
+
+    ACCEPTED = "Accepted"
+    AVAILABLE = "Available"
+    INVALID_SPEC = "InvalidSpec"
+    NAME_CONFLICT = "NameConflict"
+    API_REFUSED = "ApiRefused"
+    API_UNAVAILABLE = "ApiUnavailable"
+    CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
+    CONFIG_MAP_INVALID = "ConfigMapInvalid"
+    SECRET_NOT_FOUND = "SecretNotFound"
+    SECRET_INVALID = "SecretInvalid"
+    RESOLVED = "Resolved"
+    PODS_NOT_READY = "PodsNotReady"
+    ROLLING_OUT = "RollingOut"
+    WAITING = "Waiting"
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    SETTLED = "Settled"
+
+
+class Condition(Model):
+    """One condition, with the six standard fields."""
+
+    type: Annotated[str, Field(max_length=316)]
+    """Name of the condition."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether the condition holds."""
+    reason: Annotated[str, Field(max_length=1024)]
+    """Why, in one word for programs."""
+    message: Annotated[str, Field(max_length=32768)]
+    """Why, for people, with the fix where there is one."""
+    observed_generation: int
+    """Generation of the spec that the condition is about."""
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When the status of the condition last changed."""
+
+
+class ManagerStatus(Model):
+    """The manager as seen from the cluster."""
+
+    address: str
+    """Address of the collector, host:port."""
+
+
+class SshStatus(Model):
+    """How to log in."""
+
+    endpoint: str | None = None
+    """host:port for ssh; absent while there is none."""
+
+
+class SubmitterStatus(Model):
+    """The submitter as seen from outside."""
+
+    ssh: SshStatus | None = None
+    """Log-in by ssh; absent when off."""
+
+
+class GroupStatus(Model):
+    """One executor group."""
+
+    name: str
+    """Name of the group."""
+    desired: int
+    """Executors asked for."""
+    ready: int
+    """Executors that are ready, of the current template and not draining."""
+    draining: int
+    """Executors that take no new job and end when their running jobs have."""
+
+
+class CondorPoolStatus(Model):
+    """What the operator saw, at the generation that it names."""
+
+    observed_generation: int
+    """Generation of the spec that this status is about; -1 before the first look."""
+    conditions: Annotated[list[Condition], Field(max_length=16, json_schema_extra=list_map("type"))] | None = None
+    """State of the pool; wait for Ready."""
+    image: str | None = None
+    """Role image in effect."""
+    manager: ManagerStatus | None = None
+    """The central manager."""
+    submitter: SubmitterStatus | None = None
+    """The access point."""
+    executors: Annotated[list[GroupStatus], Field(max_length=32, json_schema_extra=list_map("name"))] | None = None
+    """The executor groups."""
+    executors_ready: str | None = None
+    """Ready and wanted executors of all groups, for the column."""

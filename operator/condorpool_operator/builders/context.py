@@ -1,0 +1,66 @@
+"""What the builders need besides the spec: everything that had to be read, made or looked up before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import labels
+from ..api.v1alpha1 import API_VERSION, KIND
+from ..naming import Names
+from ..pool import Pool
+from ..settings import Settings
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Signing keys and tokens by role, as bytes of the files that HTCondor reads; sshd's private host key."""
+
+    signing_keys: Mapping[str, bytes]
+    tokens: Mapping[str, bytes]
+    host_key: bytes | None
+
+
+@dataclass(frozen=True)
+class Account:
+    """One entry of the user database; without keys and password hash nobody can log in."""
+
+    name: str
+    uid: int
+    authorized_keys: str | None = None
+    password_hash: str | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """A pool with all that its objects are built from."""
+
+    pool: Pool
+    names: Names
+    settings: Settings
+    user_config: Mapping[str, Mapping[str, str]]
+    """Files of the user's configuration by component; a component is missing while its first configuration cannot be read."""
+    credentials: Credentials
+    accounts: tuple[Account, ...]
+
+    @property
+    def image(self) -> str:
+        """The role image in effect."""
+        image = self.pool.spec.image
+        return f"{image.repository or self.settings.image_repository}:{image.tag or self.settings.image_tag}"
+
+    def metadata(self, name: str, component: str | None = None, group: str | None = None) -> dict[str, Any]:
+        """Return the metadata of a child: labels and the owner reference by which Kubernetes deletes it with the pool."""
+        owner = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": self.pool.name,
+            "uid": self.pool.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        return {
+            "name": name,
+            "namespace": self.pool.namespace,
+            "labels": labels.owned(self.pool.name, self.pool.uid, component, group),
+            "ownerReferences": [owner],
+        }

@@ -1,0 +1,60 @@
+"""The Secrets that the operator makes: signing keys, tokens, host key, user database."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from .. import naming
+from .context import Account, Context
+
+HOST_KEY_FILE = "ssh_host_ed25519_key"
+TOKEN_FILE = "token"
+LOGIN_SHELL = "/bin/bash"
+NO_LOGIN_SHELL = "/usr/sbin/nologin"
+
+
+def build_credentials(context: Context) -> list[dict[str, Any]]:
+    """Return signing keys (for the manager alone), one Secret per role's token, and the host key while ssh is on."""
+    credentials = context.credentials
+    secrets = [_secret(context, context.names.signing_keys, naming.MANAGER, credentials.signing_keys)]
+    for role, token in sorted(credentials.tokens.items()):
+        secrets.append(_secret(context, context.names.token(role), role, {TOKEN_FILE: token}))
+    if credentials.host_key is not None:
+        secrets.append(
+            _secret(context, context.names.host_keys, naming.SUBMITTER, {HOST_KEY_FILE: credentials.host_key})
+        )
+    return secrets
+
+
+def build_users(context: Context) -> dict[str, Any]:
+    """Return the Secret with the user database, in the formats of passwd(5), group(5), shadow(5) and sshd(8)."""
+    return _secret(context, context.names.users, naming.SUBMITTER, user_database(context.accounts))
+
+
+def user_database(accounts: tuple[Account, ...]) -> dict[str, bytes]:
+    """Return the files of the user database; an account that nothing opens keeps its UID and has no shell."""
+    files = {
+        "passwd": "".join(_passwd_line(account) for account in accounts),
+        "group": "".join(f"{account.name}:x:{account.uid}:\n" for account in accounts),
+        "shadow": "".join(f"{account.name}:{account.password_hash or '*'}:::::::\n" for account in accounts),
+    }
+    for account in accounts:
+        if account.authorized_keys is not None:
+            files[f"authorized_keys.{account.name}"] = account.authorized_keys
+    return {name: text.encode() for name, text in files.items()}
+
+
+def _passwd_line(account: Account) -> str:
+    is_open = account.authorized_keys is not None or account.password_hash is not None
+    shell = LOGIN_SHELL if is_open else NO_LOGIN_SHELL
+    return f"{account.name}:x:{account.uid}:{account.uid}::/home/{account.name}:{shell}\n"
+
+
+def _secret(context: Context, name: str, component: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": context.metadata(name, component),
+        "type": "Opaque",
+        "data": {key: base64.b64encode(value).decode() for key, value in sorted(files.items())},
+    }

@@ -1,0 +1,137 @@
+"""Executor groups: StatefulSets whose pods end only when their jobs have."""
+
+import hashlib
+import json
+from typing import Any
+
+from .. import labels, naming
+from ..api.model import duration_seconds
+from ..api.v1alpha1 import ExecutorGroup
+from . import pods
+from .config import build_config
+from .context import Context
+from .sizes import Advertised, advertised, executor_resources
+
+GRACE_MARGIN_SECONDS = 60
+"""Between the end of the drain clock in the pod and the kubelet's SIGKILL."""
+
+KEEP = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
+"""Node autoscalers do not wait for a drain: they must leave executors alone."""
+
+READY = ("sh", "-c", "condor_who -quick | grep -q '^IsReady = true'")
+_DRAIN_VARIABLE = "POOL_DRAIN_SECONDS"
+
+
+def replicas(group: ExecutorGroup) -> int:
+    """Return how many executors a group asks for."""
+    return 1 if group.replicas is None else group.replicas
+
+
+def build_group(context: Context, group: ExecutorGroup) -> list[dict[str, Any]]:
+    """Return the objects of one executor group: configuration, headless Service, disruption budget, StatefulSet."""
+    name = context.names.group(group.name)
+    selector = labels.selector(context.pool.name, naming.EXECUTOR, group.name)
+    return [
+        build_config(context, group.name, naming.EXECUTOR),
+        pods.service(context, name, naming.EXECUTOR, group.name, [pods.condor_port()], clusterIP="None"),
+        _disruption_budget(context, group, name, selector),
+        _stateful_set(context, group, name, selector),
+    ]
+
+
+def _disruption_budget(context: Context, group: ExecutorGroup, name: str, selector: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": context.metadata(name, naming.EXECUTOR, group.name),
+        "spec": {
+            "maxUnavailable": group.max_unavailable,
+            "unhealthyPodEvictionPolicy": "IfHealthyBudget",
+            "selector": {"matchLabels": selector},
+        },
+    }
+
+
+def _environment(context: Context, group: ExecutorGroup, size: Advertised) -> list[dict[str, str]]:
+    values = {
+        "POOL_COLLECTOR": context.names.collector,
+        "POOL_CPUS": size.cpus,
+        "POOL_MEMORY": size.memory,
+        "POOL_DISK": size.disk,
+        _DRAIN_VARIABLE: duration_seconds(group.drain_timeout),
+    }
+    return [{"name": name, "value": str(value)} for name, value in values.items()]
+
+
+def _stateful_set(context: Context, group: ExecutorGroup, name: str, selector: dict[str, str]) -> dict[str, Any]:
+    resources = executor_resources(group)
+    condor = pods.container(
+        context,
+        naming.EXECUTOR,
+        resources,
+        {
+            "/etc/condor/config.d": "config",
+            "/etc/condor/tokens.d": {"name": "token", "readOnly": True},
+            "/var/lib/condor/execute": "execute",
+        },
+    ) | {
+        "env": _environment(context, group, advertised(resources["limits"])),
+        "ports": [{"name": "condor", "containerPort": naming.CONDOR_PORT, "protocol": "TCP"}],
+        "securityContext": {"privileged": group.privileged},
+        "startupProbe": pods.TCP_PROBE,
+        "readinessProbe": pods.exec_probe(*READY, period=15, timeout=10),
+    }
+    template = pods.pod_template(
+        context,
+        group,
+        selector,
+        [condor],
+        {
+            "config": pods.config_map_volume(context.names.config(group.name)),
+            "token": pods.secret_volume(context.names.token(naming.EXECUTOR)),
+            "execute": {"emptyDir": {}},
+        },
+        duration_seconds(group.drain_timeout) + GRACE_MARGIN_SECONDS,
+        annotations=KEEP,
+    )
+    template["spec"].setdefault("topologySpreadConstraints", _spread(selector))
+    template["metadata"]["annotations"][labels.TEMPLATE_HASH] = template_hash(template)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": context.metadata(name, naming.EXECUTOR, group.name),
+        "spec": {
+            "replicas": replicas(group),
+            "serviceName": name,
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "OnDelete"},
+            "selector": {"matchLabels": selector},
+            "template": template,
+        },
+    }
+
+
+def _spread(selector: dict[str, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": selector},
+        }
+    ]
+
+
+def template_hash(template: dict[str, Any]) -> str:
+    """Return a hash of all in a pod template that only a new pod can take on.
+
+    The drain time is left out: it is read when a pod ends, and a pod keeps the one that it was made with.
+    """
+    content = json.loads(json.dumps(template))
+    content["spec"].pop("terminationGracePeriodSeconds")
+    for container in content["spec"]["containers"]:
+        container["env"] = [variable for variable in container["env"] if variable["name"] != _DRAIN_VARIABLE]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,25 @@
+"""Two families of errors: those that another try may end, and those that wait for somebody to change something."""
+
+
+class ApiError(Exception):
+    """The API server's refusal, or its silence (status 0).
+
+    The text is the server's own message, without request or response bodies: those can hold secrets.
+    """
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}" if status else message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        """Seconds that the server asked for."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later without anybody changing anything."""
+        return self.status in (0, 408, 409, 425, 429) or self.status >= 500
+
+
+class PoolInvalidError(Exception):
+    """The spec of a pool cannot be used; the text names each field and what is wrong with it."""

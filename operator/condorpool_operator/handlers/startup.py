@@ -1,0 +1,51 @@
+"""Start and end of the operator's process."""
+
+import asyncio
+import logging
+from typing import Any
+
+import kopf
+
+from ..kinds import APPLIED, POD
+from ..kube import Kube
+from ..labels import KNOWN
+from ..reconcile import PoolKey, Reconciler
+from ..settings import Settings
+from ..watching import ReferenceIndex, watch_references
+from ..workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+
+@kopf.on.startup()
+async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
+    """Configure kopf to write nothing of its own, and start the workers."""
+    own: Settings = memo.settings
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = bool(own.namespaces)
+    settings.networking.request_timeout = own.request_timeout_seconds
+    settings.networking.enforce_retry_after = True
+    settings.queueing.exit_timeout = 2.0
+    for kind in (*APPLIED, POD):
+        group, _, version = kind.api_version.rpartition("/")
+        settings.watching.label_selectors[group, version, kind.plural] = KNOWN
+    queue: WorkQueue[PoolKey] = WorkQueue(own.resync_seconds)
+    references = ReferenceIndex()
+    kube = await Kube.connect(own.request_timeout_seconds)
+    reconciler = Reconciler(kube, own, references)
+    memo.queue, memo.kube = queue, kube
+    memo.tasks = [asyncio.create_task(queue.work(reconciler), name=f"worker-{number}") for number in range(own.workers)]
+    memo.tasks.append(
+        asyncio.create_task(watch_references(kube, own.namespaces, references, queue.add), name="references")
+    )
+    logger.info("watching %s", ", ".join(own.namespaces) or "all namespaces")
+
+
+@kopf.on.cleanup()
+async def stop(memo: kopf.Memo, **_: Any) -> None:
+    """Stop the workers; what is half done is done again by the next process."""
+    for task in memo.tasks:
+        task.cancel()
+    await asyncio.gather(*memo.tasks, return_exceptions=True)
+    await memo.kube.close()

@@ -1,0 +1,41 @@
+"""The kinds of object that the operator reads or writes, and the order in which it applies them."""
+
+from dataclasses import dataclass
+
+from .api.v1alpha1 import API_VERSION, KIND, PLURAL
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A namespaced kind of the Kubernetes API."""
+
+    api_version: str
+    name: str
+    plural: str
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """Return the REST path of the collection, of an object or of its subresource."""
+        prefix = "/api" if "/" not in self.api_version else "/apis"
+        parts = [prefix, self.api_version]
+        if namespace is not None:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part is not None]
+        return "/".join(parts)
+
+
+CONDOR_POOL = Kind(API_VERSION, KIND, PLURAL)
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
+SECRET = Kind("v1", "Secret", "secrets")
+SERVICE = Kind("v1", "Service", "services")
+CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+POD = Kind("v1", "Pod", "pods")
+EVENT = Kind("v1", "Event", "events")
+DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
+DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+
+APPLIED = (SECRET, CONFIG_MAP, CLAIM, SERVICE, DISRUPTION_BUDGET, DEPLOYMENT, STATEFUL_SET)
+"""What a pool is made of, in the order of application: what is mounted comes before what mounts it."""
+
+BY_NAME = {kind.name: kind for kind in (*APPLIED, POD, CONDOR_POOL)}

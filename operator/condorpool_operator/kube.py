@@ -1,0 +1,192 @@
+"""The one client of the Kubernetes API: asynchronous, plain dicts in and out, ApiError for every refusal and every silence."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config as client_config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from .errors import ApiError
+from .kinds import BY_NAME, EVENT, Kind
+from .labels import FIELD_MANAGER
+
+JSON = "application/json"
+APPLY = "application/apply-patch+yaml"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class Kube:
+    """Requests to the API server, each bounded in time; what to do about a failure is the caller's to say."""
+
+    def __init__(self, client: ApiClient, timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+
+    @classmethod
+    async def connect(cls, timeout: float) -> Self:
+        """Return a client for the cluster around, or for the one that KUBECONFIG names; timeout in seconds."""
+        configuration = Configuration()
+        try:
+            client_config.load_incluster_config(client_configuration=configuration)
+        except client_config.ConfigException:
+            await client_config.load_kube_config(client_configuration=configuration)
+        return cls(ApiClient(configuration), timeout)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return an object, or None where there is none."""
+        try:
+            return await self._json("GET", kind.path(namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(self, kind: Kind, namespace: str | None, selector: str) -> list[dict[str, Any]]:
+        """Return the objects that a label selector selects."""
+        answer = await self._json("GET", kind.path(namespace), {"labelSelector": selector})
+        items: list[dict[str, Any]] = answer["items"]
+        return [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in items]
+
+    async def apply(self, obj: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply an object by server-side apply, as the owner of every field in it, and return what came of it."""
+        kind, meta = BY_NAME[obj["kind"]], obj["metadata"]
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self._json("PATCH", kind.path(meta["namespace"], meta["name"]), query, obj, APPLY)
+
+    async def apply_status(self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any]) -> None:
+        """Apply the status of an object; fields that it no longer holds go."""
+        body = {
+            "apiVersion": kind.api_version,
+            "kind": kind.name,
+            "metadata": {"name": name, "namespace": namespace},
+            "status": status,
+        }
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        await self._json("PATCH", kind.path(namespace, name, "status"), query, body, APPLY)
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Delete the object of this UID; one that is gone, or is another by now, is no error."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
+        }
+        try:
+            await self._json("DELETE", kind.path(namespace, name), body=body)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def event(self, about: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
+        """Record an event (kind Normal or Warning) about an object."""
+        meta, now = about["metadata"], datetime.now(UTC)
+        stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{meta['name']}.", "namespace": meta["namespace"]},
+            "involvedObject": {
+                "apiVersion": about["apiVersion"],
+                "kind": about["kind"],
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "uid": meta["uid"],
+            },
+            "type": kind,
+            "reason": reason,
+            "message": message[:1024],
+            "source": {"component": FIELD_MANAGER},
+            "firstTimestamp": stamp,
+            "lastTimestamp": stamp,
+            "count": 1,
+        }
+        await self._json("POST", EVENT.path(meta["namespace"]), body=body)
+
+    async def watch_names(self, kind: Kind, namespace: str | None) -> AsyncIterator[tuple[str, str]]:
+        """Yield (namespace, name) of every change of any object of a kind, contents unread, until the server ends the watch.
+
+        All existing objects are named first, so that nothing that happened between two watches is missed.
+        """
+        listing = await self._json("GET", kind.path(namespace), accept=METADATA_LIST)
+        for item in listing["items"]:
+            yield item["metadata"]["namespace"], item["metadata"]["name"]
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": listing["metadata"]["resourceVersion"],
+        }
+        response = await self._request("GET", kind.path(namespace), query, accept=METADATA_ONLY, timeout=330.0)
+        try:
+            async for line in response.content:
+                change = json.loads(line)
+                if change["type"] == "ERROR":
+                    return
+                if change["type"] != "BOOKMARK":
+                    yield change["object"]["metadata"]["namespace"], change["object"]["metadata"]["name"]
+        except (aiohttp.ClientError, TimeoutError):
+            return
+        finally:
+            response.close()
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+    ) -> dict[str, Any]:
+        response = await self._request(method, path, query, body, content_type, accept)
+        try:
+            answer: dict[str, Any] = await response.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ApiError(0, "Unreadable", f"the API server's answer broke off: {type(error).__name__}") from None
+        return answer
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": accept, "Content-Type": content_type}
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        url = f"{self._client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        try:
+            answer = await self._client.call_api(method, url, headers, body, _request_timeout=timeout or self._timeout)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, "Unreachable", f"the API server did not answer: {type(error).__name__}") from None
+        response: aiohttp.ClientResponse = answer.response
+        if response.status >= 400:
+            raise await _refusal(response)
+        return response
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
+    try:
+        status = json.loads(await asyncio.wait_for(response.read(), 5))
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        status = {}
+    after = response.headers.get("Retry-After", "")
+    return ApiError(
+        response.status,
+        str(status.get("reason") or response.reason),
+        str(status.get("message") or "no message"),
+        float(after) if after.isdigit() else None,
+    )

@@ -1,0 +1,99 @@
+"""Makes the credentials of a pool that are missing, and keeps those that are there.
+
+Chance and clock live here, so that the builders stay pure. A key is made once; a token is made again only where it does not verify with
+the key at hand, so a crash between the two objects heals itself.
+"""
+
+import base64
+import secrets
+import time
+from collections.abc import Mapping
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from . import naming
+from .builders.context import Credentials
+from .builders.credentials import HOST_KEY_FILE, TOKEN_FILE
+from .kinds import SECRET
+from .naming import Names
+from .observe import Children
+
+SCOPES = {
+    naming.SUBMITTER: ("ADVERTISE_SCHEDD", "ADVERTISE_MASTER", "READ"),
+    naming.EXECUTOR: ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"),
+}
+"""What each role's token may do, in HTCondor's authorization levels; the manager needs none."""
+
+_SCRAMBLE = bytes.fromhex("deadbeef")
+_KEY_BYTES = 64
+
+
+def complete_credentials(names: Names, children: Children, *, ssh: bool) -> Credentials:
+    """Return the pool's credentials: what its Secrets hold, and new ones for what they lack."""
+    keys = read_secret(children, names.signing_keys)
+    signing_keys = {role: keys.get(role) or new_signing_key() for role in SCOPES}
+    tokens = {}
+    for role, key in signing_keys.items():
+        token = read_secret(children, names.token(role)).get(TOKEN_FILE, b"")
+        tokens[role] = (
+            token if token_is_good(token, key, role, names.trust_domain) else new_token(key, role, names.trust_domain)
+        )
+    host_key = read_secret(children, names.host_keys).get(HOST_KEY_FILE) or new_host_key() if ssh else None
+    return Credentials(signing_keys, tokens, host_key)
+
+
+def read_secret(children: Children, name: str) -> Mapping[str, bytes]:
+    """Return the decoded keys of one of the pool's own Secrets; empty where there is none."""
+    secret = children.get(SECRET.name, name)
+    data = {} if secret is None else secret.get("data") or {}
+    return {key: base64.b64decode(value) for key, value in data.items()}
+
+
+def new_signing_key() -> bytes:
+    """Return the bytes of a new file for HTCondor's SEC_PASSWORD_DIRECTORY."""
+    return _scramble(secrets.token_urlsafe(_KEY_BYTES).encode())
+
+
+def new_host_key() -> bytes:
+    """Return a new private key for sshd, in OpenSSH's format."""
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+
+
+def new_token(signing_key: bytes, role: str, trust_domain: str) -> bytes:
+    """Return a new IDTOKEN for a role; the key's id is the role's name."""
+    claims = {
+        "iat": int(time.time()),
+        "iss": trust_domain,
+        "jti": secrets.token_hex(16),
+        "sub": f"{role}@{trust_domain}",
+        "scope": _scope(role),
+    }
+    return jwt.encode(claims, _jwt_key(signing_key), algorithm="HS256", headers={"kid": role}).encode()
+
+
+def token_is_good(token: bytes, signing_key: bytes, role: str, trust_domain: str) -> bool:
+    """Return whether a token verifies with the key and says what the role needs."""
+    try:
+        if jwt.get_unverified_header(token).get("kid") != role:
+            return False
+        claims = jwt.decode(token, _jwt_key(signing_key), algorithms=["HS256"], issuer=trust_domain)
+    except jwt.InvalidTokenError:
+        return False
+    return bool(claims.get("sub") == f"{role}@{trust_domain}" and claims.get("scope") == _scope(role))
+
+
+def _scope(role: str) -> str:
+    return " ".join(f"condor:/{level}" for level in SCOPES[role])
+
+
+def _scramble(data: bytes) -> bytes:
+    return bytes(byte ^ _SCRAMBLE[index % 4] for index, byte in enumerate(data))
+
+
+def _jwt_key(signing_key: bytes) -> bytes:
+    """Derive the HMAC key as HTCondor does: unscrambled file, HKDF-SHA256; a key called POOL, which we never use, differs."""
+    return HKDF(SHA256(), 32, salt=b"htcondor", info=b"master jwt").derive(_scramble(signing_key))

@@ -1,0 +1,82 @@
+"""The name of every object of a pool, and the addresses that follow from names."""
+
+from dataclasses import dataclass
+
+MANAGER = "manager"
+SUBMITTER = "submitter"
+EXECUTOR = "executor"
+"""Roles: arguments of the image, and identities of the daemons (``executor@<trust domain>``)."""
+
+CONDOR_PORT = 9618
+SSH_PORT = 22
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of a pool's objects, from the pool's name and namespace and the cluster's DNS domain."""
+
+    pool: str
+    namespace: str
+    cluster_domain: str = "cluster.local"
+
+    @property
+    def trust_domain(self) -> str:
+        """HTCondor's TRUST_DOMAIN and UID_DOMAIN, unique in the cluster."""
+        return f"{self.pool}.{self.namespace}"
+
+    @property
+    def manager(self) -> str:
+        """Deployment and Service of the central manager."""
+        return f"{self.pool}-manager"
+
+    @property
+    def manager_host(self) -> str:
+        """DNS name of the manager's Service."""
+        return f"{self.manager}.{self.namespace}.svc.{self.cluster_domain}"
+
+    @property
+    def collector(self) -> str:
+        """Address of the collector, host:port."""
+        return f"{self.manager_host}:{CONDOR_PORT}"
+
+    @property
+    def submitter(self) -> str:
+        """StatefulSet, headless Service and claim of the submitter."""
+        return f"{self.pool}-submitter"
+
+    @property
+    def submitter_pod(self) -> str:
+        """The one pod of the submitter."""
+        return f"{self.submitter}-0"
+
+    @property
+    def ssh(self) -> str:
+        """Service for ssh, and ConfigMap with sshd's configuration."""
+        return f"{self.pool}-ssh"
+
+    @property
+    def signing_keys(self) -> str:
+        """Secret with the signing keys, mounted by the manager only."""
+        return f"{self.pool}-signing-keys"
+
+    @property
+    def host_keys(self) -> str:
+        """Secret with sshd's host key."""
+        return f"{self.pool}-ssh-host-keys"
+
+    @property
+    def users(self) -> str:
+        """Secret with the user database."""
+        return f"{self.pool}-users"
+
+    def token(self, role: str) -> str:
+        """Secret with a role's token."""
+        return f"{self.pool}-{role}-token"
+
+    def group(self, group: str) -> str:
+        """StatefulSet, headless Service and disruption budget of an executor group."""
+        return f"{self.pool}-{group}"
+
+    def config(self, component: str) -> str:
+        """ConfigMap with the configuration of the manager, the submitter or an executor group."""
+        return f"{self.pool}-{component}-config"

@@ -1,0 +1,118 @@
+"""The one routine that brings a pool from what is to what should be; readable top to bottom.
+
+It may be stopped between any two calls: every step starts from what the API server says, and the next run repairs the rest.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from .accounts import PasswordHasher
+from .api.status import ConditionType, Reason
+from .apply import apply_objects, prune
+from .builders.context import Context
+from .builders.desired import desired_objects
+from .errors import ApiError, PoolInvalidError
+from .kinds import CONDOR_POOL
+from .kube import Kube
+from .minting import complete_credentials
+from .naming import Names
+from .observe import Children, observe_children
+from .pool import Pool
+from .references import read_accounts, read_configs, referenced
+from .replace import replace_outdated
+from .settings import Settings
+from .snapshot import observe_pool
+from .status import Problem, compute_status, invalid_status, paused_status, transitions
+from .watching import ReferenceIndex
+
+logger = logging.getLogger(__name__)
+
+PoolKey = tuple[str, str]
+"""Namespace and name of a CondorPool."""
+
+RETRY_SECONDS = 15.0
+
+
+class Reconciler:
+    """Reconciles one pool at a time per call; holds nothing about pools but what can be read again."""
+
+    def __init__(self, kube: Kube, settings: Settings, references: ReferenceIndex) -> None:
+        self._kube = kube
+        self._settings = settings
+        self._references = references
+        self._hasher = PasswordHasher()
+
+    async def __call__(self, key: PoolKey) -> float | None:
+        """Reconcile the pool of this namespace and name; return seconds until the next look, or None where it is gone."""
+        try:
+            return await self._reconcile(*key)
+        except ApiError as error:
+            logger.warning("%s/%s: %s; trying again", *key, error)
+            raise
+        except Exception:
+            logger.exception("%s/%s: reconcile failed; trying again", *key)
+            raise
+
+    async def _reconcile(self, namespace: str, name: str) -> float | None:
+        obj = await self._kube.get(CONDOR_POOL, namespace, name)
+        if obj is None or "deletionTimestamp" in obj["metadata"]:
+            self._references.forget((namespace, name))
+            return None
+        generation, previous, now = obj["metadata"]["generation"], obj.get("status") or {}, _now()
+        try:
+            pool = Pool.parse(obj)
+        except PoolInvalidError as error:
+            await self._report(obj, invalid_status(generation, str(error), previous, now))
+            return math.inf
+        self._references.note((namespace, name), referenced(pool))
+        if pool.spec.paused:
+            await self._report(obj, paused_status(generation, previous, now))
+            return math.inf
+        children = await observe_children(self._kube, pool)
+        context, problems = await self._context(pool, children)
+        problems += await self._converge(context, children, complete=not problems)
+        status = compute_status(generation, observe_pool(context, children, problems), previous, now)
+        await self._report(obj, status)
+        return RETRY_SECONDS if problems else math.inf
+
+    async def _context(self, pool: Pool, children: Children) -> tuple[Context, list[Problem]]:
+        names = Names(pool.name, pool.namespace, self._settings.cluster_domain)
+        user_config, config_problems = await read_configs(self._kube, pool, names, children)
+        accounts, user_problems = await read_accounts(self._kube, pool, names, children, self._hasher)
+        credentials = complete_credentials(names, children, ssh=pool.spec.submitter.ssh is not None)
+        context = Context(pool, names, self._settings, user_config, credentials, accounts)
+        return context, config_problems + user_problems
+
+    async def _converge(self, context: Context, children: Children, *, complete: bool) -> list[Problem]:
+        """Apply, then remove what is no longer wanted if nothing failed, then replace outdated executors."""
+        desired = desired_objects(context)
+        problems = await apply_objects(self._kube, context.pool, desired, children)
+        try:
+            if complete and not problems:
+                await prune(self._kube, context.pool, desired, children)
+            await replace_outdated(self._kube, context.pool, context.names, children)
+        except ApiError as error:
+            reason = Reason.API_UNAVAILABLE if error.retryable else Reason.API_REFUSED
+            problems.append(
+                Problem(ConditionType.EXECUTORS_READY, reason, f"an object could not be deleted: {error.message}")
+            )
+        return problems
+
+    async def _report(self, obj: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Record the events that a change is worth and write the status, where it differs from what is there."""
+        previous = obj.get("status") or {}
+        if status == previous:
+            return
+        for kind, reason, message in transitions(previous, status):
+            logger.info(
+                "%s/%s: %s %s: %s", obj["metadata"]["namespace"], obj["metadata"]["name"], kind, reason, message
+            )
+            await self._kube.event(obj, kind, reason, message)
+        await self._kube.apply_status(CONDOR_POOL, obj["metadata"]["namespace"], obj["metadata"]["name"], status)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,194 @@
+"""Reads the users' ConfigMaps and Secrets that a pool refers to; what cannot be used becomes a Problem and the last good state stays."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from . import naming
+from .accounts import Login, PasswordHasher, update_accounts
+from .api.status import ConditionType, Reason
+from .api.v1alpha1 import Config, SecretKeyReference, User
+from .builders.config import USER_PREFIX, user_file_name
+from .builders.context import Account
+from .kinds import CONFIG_MAP, SECRET
+from .kube import Kube
+from .minting import read_secret
+from .naming import Names
+from .observe import Children
+from .pool import Pool
+from .status import Problem
+
+Key = tuple[str, str]
+_NAME_LIMIT = 253
+_PASSWORD_LIMIT = 72
+"""bcrypt takes no more bytes."""
+_PUBLIC_KEY = re.compile(
+    r"(^|\s)(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+)\s+[A-Za-z0-9+/]{40,}={0,3}(\s|$)"
+)
+
+
+class _UnusableError(Exception):
+    """A referenced object or key is missing or cannot be used."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def referenced(pool: Pool) -> dict[str, set[str]]:
+    """Return the names of the user's objects that a pool refers to, by kind."""
+    configs = [config for _, _, config in _configs(pool)] + [pool.spec.config]
+    ssh = pool.spec.submitter.ssh
+    users = ssh.users if ssh else []
+    return {
+        CONFIG_MAP.name: {reference.name for config in configs for reference in config.config_map_refs},
+        SECRET.name: {
+            reference.name
+            for user in users
+            for reference in (user.authorized_keys_secret_ref, user.password_secret_ref)
+            if reference
+        },
+    }
+
+
+def _configs(pool: Pool) -> list[tuple[str, str, Config]]:
+    """Return (component, path in the spec, configuration) of every component."""
+    spec = pool.spec
+    groups = [(group.name, f"spec.executors[{group.name}].config", group.config) for group in spec.groups]
+    return [
+        (naming.MANAGER, "spec.manager.config", spec.manager.config),
+        (naming.SUBMITTER, "spec.submitter.config", spec.submitter.config),
+        *groups,
+    ]
+
+
+async def read_configs(
+    kube: Kube, pool: Pool, names: Names, children: Children
+) -> tuple[dict[str, dict[str, str]], list[Problem]]:
+    """Return the user's configuration files by component, and what is wrong with the references.
+
+    A component whose references fail keeps the files that it runs with; one that never had any is missing from the result.
+    """
+    found = {
+        name: await kube.get(CONFIG_MAP, pool.namespace, name) for name in sorted(referenced(pool)[CONFIG_MAP.name])
+    }
+    result: dict[str, dict[str, str]] = {}
+    problems = {}
+    for component, path, own in _configs(pool):
+        try:
+            pool_wide = [("spec.config", reference.name) for reference in pool.spec.config.config_map_refs]
+            mine = [(path, reference.name) for reference in own.config_map_refs]
+            result[component] = _files(pool_wide + mine, found)
+        except _UnusableError as error:
+            problems[str(error)] = Problem(ConditionType.CONFIG_VALID, error.reason, str(error))
+            live = children.get(CONFIG_MAP.name, names.config(component))
+            if live is not None:
+                result[component] = {
+                    key: text for key, text in live.get("data", {}).items() if key.startswith(USER_PREFIX)
+                }
+    return result, list(problems.values())
+
+
+def _files(references: list[tuple[str, str]], found: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str]:
+    files: dict[str, str] = {}
+    for position, (path, name) in enumerate(references):
+        where = f"{path}.configMapRefs[{name}]"
+        config_map = found[name]
+        if config_map is None:
+            raise _UnusableError(
+                Reason.CONFIG_MAP_NOT_FOUND, f"{where}: there is no ConfigMap {name}: create it or remove the reference"
+            )
+        if config_map.get("binaryData"):
+            raise _UnusableError(
+                Reason.CONFIG_MAP_INVALID,
+                f"{where}: ConfigMap {name} has binaryData: keep configuration as text in data",
+            )
+        for key, text in sorted((config_map.get("data") or {}).items()):
+            file_name = user_file_name(position, name, key)
+            if len(file_name) > _NAME_LIMIT:
+                raise _UnusableError(Reason.CONFIG_MAP_INVALID, f"{where}: the key {key[:40]}… is too long: shorten it")
+            files[file_name] = text
+    return files
+
+
+async def read_accounts(
+    kube: Kube, pool: Pool, names: Names, children: Children, hasher: PasswordHasher
+) -> tuple[tuple[Account, ...], list[Problem]]:
+    """Return the accounts of the user database, and what is wrong with the Secrets behind them.
+
+    A user whose Secret cannot be used stays as the database has him; a new one gets an account that nothing opens.
+    """
+    database = read_secret(children, names.users)
+    ssh = pool.spec.submitter.ssh
+    logins, problems = [], []
+    for user in ssh.users if ssh else []:
+        try:
+            logins.append(await _login(kube, pool, user))
+        except _UnusableError as error:
+            logins.append(Login(user.name, keep=True))
+            problems.append(Problem(ConditionType.USERS_VALID, error.reason, str(error)))
+    return await update_accounts(database, logins, hasher), problems
+
+
+async def _login(kube: Kube, pool: Pool, user: User) -> Login:
+    where = f"spec.submitter.ssh.users[{user.name}]"
+    keys = password = None
+    if user.authorized_keys_secret_ref is not None:
+        field = f"{where}.authorizedKeysSecretRef"
+        keys = check_keys(await _text(kube, pool, field, user.authorized_keys_secret_ref, "authorized_keys"), field)
+    if user.password_secret_ref is not None:
+        field = f"{where}.passwordSecretRef"
+        password = check_password(await _text(kube, pool, field, user.password_secret_ref, "password"), field)
+    return Login(user.name, keys, password)
+
+
+async def _text(kube: Kube, pool: Pool, field: str, reference: SecretKeyReference, default_key: str) -> str:
+    key = reference.key or default_key
+    secret = await kube.get(SECRET, pool.namespace, reference.name)
+    if secret is None:
+        raise _UnusableError(
+            Reason.SECRET_NOT_FOUND, f"{field}: there is no Secret {reference.name}: create it with the key {key}"
+        )
+    encoded = (secret.get("data") or {}).get(key)
+    if encoded is None:
+        raise _UnusableError(
+            Reason.SECRET_INVALID, f"{field}: Secret {reference.name} has no key {key}: add it, or name the right key"
+        )
+    try:
+        return base64.b64decode(encoded).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise _UnusableError(
+            Reason.SECRET_INVALID, f"{field}: key {key} of Secret {reference.name} is not UTF-8 text"
+        ) from None
+
+
+def check_keys(text: str, field: str) -> str:
+    """Return the text of an authorized_keys file that holds at least one public key; the message of a refusal never holds the text."""
+    lines = [line.strip() for line in text.splitlines()]
+    keys = [line for line in lines if line and not line.startswith("#")]
+    if "\0" in text or not keys:
+        raise _UnusableError(
+            Reason.SECRET_INVALID, f"{field}: holds no public key: put the user's id_ed25519.pub or the like there"
+        )
+    for number, line in enumerate(lines, start=1):
+        if line in keys and not _PUBLIC_KEY.search(line):
+            raise _UnusableError(
+                Reason.SECRET_INVALID, f"{field}: line {number} is not a public key as ssh-keygen writes it"
+            )
+    return "\n".join(keys) + "\n"
+
+
+def check_password(text: str, field: str) -> str:
+    """Return a password without the newline that editors add; the message of a refusal never holds it."""
+    password = text.removesuffix("\n").removesuffix("\r")
+    if not password:
+        raise _UnusableError(Reason.SECRET_INVALID, f"{field}: the password is empty")
+    if len(password.encode()) > _PASSWORD_LIMIT:
+        raise _UnusableError(Reason.SECRET_INVALID, f"{field}: the password has more than {_PASSWORD_LIMIT} bytes")
+    if not password.isprintable():
+        raise _UnusableError(
+            Reason.SECRET_INVALID, f"{field}: the password holds a newline or another control character"
+        )
+    return password

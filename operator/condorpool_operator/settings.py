@@ -1,0 +1,38 @@
+"""Everything about the operator that can be tuned, read once from the environment (prefix ``CONDORPOOL_``)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The operator's settings; each is one environment variable."""
+
+    model_config = SettingsConfigDict(env_prefix="CONDORPOOL_", frozen=True)
+
+    image_repository: str = "condorpool/htcondor"
+    """Default role image."""
+    image_tag: str = "dev"
+    """Default tag of the role image."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """Default pull policy of the role image."""
+    cluster_domain: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = "cluster.local"
+    """DNS domain of the cluster."""
+    namespaces: Annotated[tuple[str, ...], NoDecode] = ()
+    """Namespaces to watch, comma-separated; empty is the whole cluster."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 4
+    """Pools reconciled at the same time."""
+    resync_seconds: Annotated[float, Field(ge=10)] = 600.0
+    """Seconds between looks at a pool at rest, a belt beside the watches; jittered by a tenth."""
+    request_timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+    """Seconds after which a request to the API server counts as failed."""
+    log_format: Literal["plain", "json"] = "plain"
+    """Format of the operator's own log."""
+    liveness_port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    """Port of the liveness endpoint."""
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value

@@ -1,0 +1,102 @@
+"""Live objects read as the few facts that status and replacement need; pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import labels, naming
+from .api.v1alpha1 import ExecutorGroup
+from .builders.context import Context
+from .builders.executors import replicas
+from .kinds import DEPLOYMENT, SERVICE, STATEFUL_SET
+from .observe import Children
+from .status import Group, Observation, Problem, Workload
+
+Obj = Mapping[str, Any]
+
+
+def is_terminating(pod: Obj) -> bool:
+    """Return whether a pod was told to end: an executor drains from then on."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def is_ready(pod: Obj) -> bool:
+    """Return whether the kubelet calls a pod ready."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def is_outdated(pod: Obj, stateful_set: Obj) -> bool:
+    """Return whether a pod was made from another template than the StatefulSet's, in what only a new pod can take on."""
+    wanted = stateful_set["spec"]["template"]["metadata"]["annotations"][labels.TEMPLATE_HASH]
+    return bool(pod["metadata"].get("annotations", {}).get(labels.TEMPLATE_HASH) != wanted)
+
+
+def observe_pool(context: Context, children: Children, problems: Iterable[Problem]) -> Observation:
+    """Return what status needs to know of a valid pool."""
+    names, ssh = context.names, context.pool.spec.submitter.ssh
+    return Observation(
+        manager=_deployment(children.get(DEPLOYMENT.name, names.manager)),
+        submitter=_submitter(children, context),
+        groups=tuple(_group(children, context, group) for group in context.pool.spec.groups),
+        problems=tuple(problems),
+        image=context.image,
+        collector=names.collector,
+        ssh_on=ssh is not None,
+        ssh_endpoint=None if ssh is None else ssh_endpoint(context, children),
+    )
+
+
+def _deployment(live: Obj | None) -> Workload:
+    if live is None:
+        return Workload(ready=False, message="the manager does not exist yet")
+    status = live.get("status", {})
+    seen = status.get("observedGeneration") == live["metadata"]["generation"]
+    current = status.get("updatedReplicas", 0) == 1 and status.get("replicas", 0) == 1
+    if seen and current and status.get("readyReplicas", 0) == 1:
+        return Workload(ready=True, message="collector and negotiator are up")
+    return Workload(ready=False, message="the manager's pod is not ready: see its events and its log")
+
+
+def _submitter(children: Children, context: Context) -> Workload:
+    live = children.get(STATEFUL_SET.name, context.names.submitter)
+    if live is None:
+        return Workload(ready=False, message="the submitter does not exist yet")
+    status = live.get("status", {})
+    seen = status.get("observedGeneration") == live["metadata"]["generation"]
+    current = status.get("currentRevision") == status.get("updateRevision") and status.get("updatedReplicas", 0) == 1
+    if seen and current and status.get("readyReplicas", 0) == 1:
+        return Workload(ready=True, message="the schedd is up")
+    return Workload(ready=False, message="the submitter's pod is not ready: see its events and its log")
+
+
+def _group(children: Children, context: Context, group: ExecutorGroup) -> Group:
+    live = children.get(STATEFUL_SET.name, context.names.group(group.name))
+    pods = children.pods(naming.EXECUTOR, group.name)
+    staying = [pod for pod in pods if not is_terminating(pod)]
+    outdated = [pod for pod in staying if live is not None and is_outdated(pod, live)]
+    ready = [pod for pod in staying if is_ready(pod) and pod not in outdated]
+    desired = replicas(group)
+    return Group(
+        name=group.name,
+        desired=desired,
+        ready=min(len(ready), desired),
+        draining=len(pods) - len(staying),
+        outdated=len(outdated),
+    )
+
+
+def ssh_endpoint(context: Context, children: Children) -> str | None:
+    """Return host:port by which ssh is reached, or None while Kubernetes has not given one."""
+    service = children.get(SERVICE.name, context.names.ssh)
+    if service is None:
+        return None
+    spec = service["spec"]
+    port = spec["ports"][0]
+    if spec["type"] == "LoadBalancer":
+        ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
+        host = ingress[0].get("ip") or ingress[0].get("hostname")
+        return f"{host}:{port['port']}" if host else None
+    if spec["type"] == "ClusterIP":
+        return f"{context.names.ssh}.{context.pool.namespace}.svc.{context.settings.cluster_domain}:{port['port']}"
+    hosts = [pod.get("status", {}).get("hostIP") for pod in children.pods(naming.SUBMITTER)]
+    return f"{hosts[0]}:{port['nodePort']}" if hosts and hosts[0] and port.get("nodePort") else None
