@@ -1,0 +1,135 @@
+"""The collector as seen by a submitter or an executor: wait for it at the start, notice when it is another one.
+
+The daemons keep using the security session of a collector that is gone: the first update to its successor is refused
+and not repeated before the next interval, 20 to 120 s later. Two reconfigs bring them back in seconds (k8s-pool.md 5).
+"""
+
+import os
+import socket
+from collections.abc import Callable
+
+from .loop import Loop
+
+Address = tuple[str, int]
+
+RETRY = 0.2
+CONNECT_LIMIT = 1.0
+LONGEST_WAIT = 60.0
+SECOND_RECONFIG = 2.5
+# how often a collector is asked who it is although no connection broke: covers a node that died without a word
+BELT = 60.0
+# the same while a connection has just broken
+SUSPICION = 1.0
+ESTABLISHED = "01"
+
+
+def answers(address: Address, limit: float = CONNECT_LIMIT) -> str | None:
+    """The IPv4 address that accepted a TCP connection, None if nobody did within `limit` seconds."""
+    try:
+        with socket.create_connection(address, timeout=limit) as connection:
+            return str(connection.getpeername()[0])
+    except OSError:
+        return None
+
+
+def connections(peer: str, port: int, table: str = "/proc/net/tcp") -> set[str]:
+    """The established connections of this network namespace to one address, each by its inode."""
+    remote = f"{int.from_bytes(socket.inet_aton(peer), 'little'):08X}:{port:04X}"
+    with open(table, encoding="ascii") as lines:
+        rows = [line.split() for line in lines]
+    return {row[9] for row in rows if row[2] == remote and row[3] == ESTABLISHED}
+
+
+class CollectorWatch:
+    """Runs two reconfigs when the collector is a new one.
+
+    A daemon keeps one connection to its collector open, and the kernel ends it when the collector goes: reading the
+    socket table each second costs nothing and sees also a restart within 2 s. Only then, and once per BELT, is the
+    collector asked for its identity by `ask`, which calls back with a text (None: no answer).
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        address: Address,
+        ask: Callable[[Callable[[str | None], None]], None],
+        reconfigure: Callable[[str], None],
+        *,
+        sample: Callable[[str, int], set[str]] = connections,
+        probe: Callable[[Address, float], str | None] = answers,
+    ) -> None:
+        self._loop = loop
+        self._address = address
+        self._ask = ask
+        self._reconfigure = reconfigure
+        self._sample = sample
+        self._probe = probe
+        self._peer: str | None = None
+        self._identity: str | None = None
+        self._joined = False
+        self._recent: set[str] = set()
+        self._lasting: set[str] = set()
+        self._asking = False
+        self._suspicious_since: float | None = None
+        self._ask_at = 0.0
+
+    def start(self, peer: str | None) -> None:
+        """`peer` is the address that answered before the daemons started, None if none did."""
+        self._peer = peer
+        self._joined = peer is not None
+        self._ask_at = self._loop.clock() + (5.0 if self._joined else SUSPICION)
+        self._loop.every(1.0, self.tick)
+
+    def tick(self) -> None:
+        """Once a second."""
+        if self._asking:
+            return
+        now = self._loop.clock()
+        if self._connection_lost() and self._suspicious_since is None:
+            self._suspicious_since = now
+            self._ask_at = now
+        if now < self._ask_at:
+            return
+        if self._needs_probe():
+            peer = self._probe((self._peer or self._address[0], self._address[1]), 0.3)
+            if peer is None:
+                self._ask_at = now + SUSPICION
+                return
+            self._peer = peer
+        self._asking = True
+        self._ask(self._answered)
+
+    def _needs_probe(self) -> bool:
+        """A connect is far cheaper than a question while nobody answers."""
+        return self._suspicious_since is not None or not self._joined
+
+    def _connection_lost(self) -> bool:
+        """True when a connection that had lasted for two looks is gone; questions and probes are shorter than that."""
+        if self._peer is None:
+            return False
+        seen = self._sample(self._peer, self._address[1])
+        lost = bool(self._lasting - seen)
+        self._lasting = seen & self._recent
+        self._recent = seen
+        return lost
+
+    def _answered(self, identity: str | None) -> None:
+        self._asking = False
+        now = self._loop.clock()
+        if identity is None:
+            if self._suspicious_since is None:
+                self._suspicious_since = now
+            self._ask_at = now + SUSPICION
+            return
+        if identity != self._identity and (self._identity is not None or not self._joined):
+            self._rejoin(now)
+        self._identity = identity
+        self._joined = True
+        self._suspicious_since = None
+        self._ask_at = now + BELT * (0.8 + 0.4 * os.urandom(1)[0] / 255)
+
+    def _rejoin(self, now: float) -> None:
+        since = self._suspicious_since
+        waited = "" if since is None else f" after {now - since:.1f} s"
+        self._reconfigure(f"new collector{waited}")
+        self._loop.later(SECOND_RECONFIG, lambda: self._reconfigure("new collector, second time"))

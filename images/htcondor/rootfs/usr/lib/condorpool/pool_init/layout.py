@@ -1,0 +1,103 @@
+"""Where things are, and the directories that HTCondor expects to exist."""
+
+import os
+import pwd
+import stat
+from collections.abc import Callable
+
+Chown = Callable[[str, int, int], None]
+
+DIRECTORY_MODE = 0o755
+EXCHANGE_MODE = 0o1777
+DEVICE_MODE = 0o666
+
+
+class Layout:
+    """Paths of the image contract below one root, which is `/` outside the tests."""
+
+    __slots__ = ("root",)
+
+    def __init__(self, root: str = "/") -> None:
+        self.root = root
+
+    def path(self, absolute: str) -> str:
+        return os.path.join(self.root, absolute.lstrip("/"))
+
+    @property
+    def log(self) -> str:
+        return self.path("/var/log/condor")
+
+    @property
+    def config(self) -> str:
+        return self.path("/etc/condor/config.d")
+
+    @property
+    def users(self) -> str:
+        return self.path("/etc/condorpool/users")
+
+    @property
+    def sshd_config(self) -> str:
+        return self.path("/etc/condorpool/sshd")
+
+    @property
+    def ssh_host_keys(self) -> str:
+        return self.path("/etc/condorpool/ssh")
+
+    @property
+    def extrausers(self) -> str:
+        return self.path("/var/lib/extrausers")
+
+    @property
+    def authorized_keys(self) -> str:
+        return self.path("/var/lib/condorpool/authorized_keys")
+
+    @property
+    def home(self) -> str:
+        return self.path("/home")
+
+    @property
+    def termination_log(self) -> str:
+        return self.path("/dev/termination-log")
+
+
+CONDOR_DIRECTORIES = {
+    "manager": ("/run/condor", "/var/log/condor", "/var/lib/condor/spool"),
+    "submitter": ("/run/condor", "/var/log/condor", "/var/lib/condor/spool", "/run/condorpool"),
+    "executor": ("/run/condor", "/var/log/condor", "/var/lib/condor/execute"),
+    "sshd": (),
+}
+
+
+def prepare(role: str, layout: Layout, chown: Chown = os.chown) -> None:
+    """Create what the role's daemons need, owned by condor; a mounted volume comes with any owner and mode."""
+    for directory in CONDOR_DIRECTORIES[role]:
+        path = layout.path(directory)
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, DIRECTORY_MODE)
+        chown(path, *_condor_ids())
+    if role == "submitter":
+        # anyone may create the directory that proves who he is, nobody may touch another's
+        exchange = layout.path("/run/condorpool/fs")
+        os.makedirs(exchange, exist_ok=True)
+        os.chmod(exchange, EXCHANGE_MODE)
+    if role == "executor":
+        _open_fuse(layout.path("/dev/fuse"))
+    if role == "sshd":
+        os.makedirs(layout.path("/run/sshd"), mode=DIRECTORY_MODE, exist_ok=True)
+
+
+def _condor_ids() -> tuple[int, int]:
+    try:
+        entry = pwd.getpwnam("condor")
+    except KeyError:
+        return os.getuid(), os.getgid()
+    return entry.pw_uid, entry.pw_gid
+
+
+def _open_fuse(path: str) -> None:
+    """A privileged container sees /dev/fuse with the node's mode, often 0600: jobs could not mount (k8s-pool.md 6)."""
+    try:
+        if stat.S_ISCHR(os.stat(path).st_mode):
+            os.chmod(path, DEVICE_MODE)
+    except OSError:
+        return

@@ -1,0 +1,129 @@
+"""Children: start them without fork, collect every exit status as pid 1 must, run short commands with a time limit."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+
+from .loop import Loop
+
+READ_SIZE = 65536
+
+
+def spawn(argv: Sequence[str], environ: Mapping[str, str], output: int | None = None) -> int:
+    """Start a program with default signals, its stdout and stderr on `output`; returns its pid."""
+    actions = [] if output is None else [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+    # Python ignores SIGPIPE, and an ignored signal would survive the exec
+    return os.posix_spawnp(
+        argv[0],
+        list(argv),
+        dict(environ),
+        file_actions=actions,
+        setsigmask=[],
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+    )
+
+
+def running(command: str, proc: str = "/proc") -> int:
+    """How many processes of this name exist in the container."""
+    count = 0
+    for entry in os.listdir(proc):
+        if entry.isdigit():
+            try:
+                with open(os.path.join(proc, entry, "comm"), encoding="ascii", errors="replace") as comm:
+                    count += comm.read().strip() == command[:15]
+            except OSError:
+                continue
+    return count
+
+
+class Reaper:
+    """Collects all children, also orphans that pid 1 inherits; tells who asked about a pid its exit code."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Callable[[int], None]] = {}
+
+    def watch(self, pid: int, exited: Callable[[int], None]) -> None:
+        """Call `exited` with the exit code, 128 + the signal's number for a killed process."""
+        self._waiting[pid] = exited
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            exited = self._waiting.pop(pid, None)
+            if exited is not None:
+                code = os.waitstatus_to_exitcode(status)
+                exited(code if code >= 0 else 128 - code)
+
+
+class Output:
+    """The read end of a child's stdout and stderr; every chunk goes to `received`, the end of file is silent."""
+
+    def __init__(self, loop: Loop, received: Callable[[bytes], None]) -> None:
+        self._loop = loop
+        self._received = received
+        self._read_end, self.write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        self._open = True
+        loop.on_readable(self._read_end, self.drain)
+
+    def child_started(self) -> None:
+        """Close our copy of the write end, so that the end of the child is seen."""
+        os.close(self.write_end)
+
+    def drain(self) -> None:
+        """Take all that is there now."""
+        while self._open:
+            try:
+                chunk = os.read(self._read_end, READ_SIZE)
+            except BlockingIOError:
+                return
+            if not chunk:
+                self.close()
+                return
+            self._received(chunk)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._loop.forget(self._read_end)
+            os.close(self._read_end)
+
+
+class Command:
+    """One short program with a time limit in seconds; `finished` gets its exit code (124: time over) and its output."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        reaper: Reaper,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        *,
+        limit: float,
+        finished: Callable[[int, str], None],
+    ) -> None:
+        self._loop = loop
+        self._finished = finished
+        self._chunks: list[bytes] = []
+        self._timed_out = False
+        self._output = Output(loop, self._chunks.append)
+        self._pid = spawn(argv, environ, self._output.write_end)
+        self._output.child_started()
+        self._timer = loop.later(limit, self._time_over)
+        reaper.watch(self._pid, self._exited)
+
+    def _time_over(self) -> None:
+        self._timed_out = True
+        os.kill(self._pid, signal.SIGKILL)
+
+    def _exited(self, code: int) -> None:
+        self._loop.cancel(self._timer)
+        self._output.drain()
+        self._output.close()
+        text = b"".join(self._chunks).decode("utf-8", "replace").strip()
+        self._finished(124 if self._timed_out else code, text)

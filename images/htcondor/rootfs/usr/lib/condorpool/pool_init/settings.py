@@ -1,0 +1,56 @@
+"""What one container is told: its role and its environment."""
+
+from collections.abc import Mapping, Sequence
+
+ROLES = ("manager", "submitter", "executor", "sshd")
+JOINING_ROLES = ("submitter", "executor")
+USER_ROLES = ("submitter", "sshd")
+SIZES = ("POOL_CPUS", "POOL_MEMORY", "POOL_DISK")
+
+
+class SettingsError(Exception):
+    """The arguments or the environment do not follow the image contract; the text names the variable."""
+
+
+class Settings:
+    """Role, address of the collector (submitter, executor) and seconds of drain (executor)."""
+
+    __slots__ = ("collector", "drain_seconds", "role")
+
+    def __init__(self, role: str, collector: tuple[str, int] | None = None, drain_seconds: int = 0) -> None:
+        self.role = role
+        self.collector = collector
+        self.drain_seconds = drain_seconds
+
+
+def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Settings of this container; raises SettingsError when something is missing or malformed."""
+    if len(arguments) != 1 or arguments[0] not in ROLES:
+        raise SettingsError("usage: pool-init " + "|".join(ROLES))
+    role = arguments[0]
+    collector = _address(environ, "POOL_COLLECTOR") if role in JOINING_ROLES else None
+    if role != "executor":
+        return Settings(role, collector)
+    for name in SIZES:
+        if _whole_number(environ, name) < 1:
+            raise SettingsError(f"{name} must be at least 1")
+    return Settings(role, collector, _whole_number(environ, "POOL_DRAIN_SECONDS"))
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the daemons: without _CONDOR_*, which would beat every configuration file."""
+    return {name: value for name, value in environ.items() if not name.upper().startswith("_CONDOR_")}
+
+
+def _whole_number(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name, "")
+    if not (text.isascii() and text.isdigit()):
+        raise SettingsError(f"{name} must be a whole number, not {text!r}")
+    return int(text)
+
+
+def _address(environ: Mapping[str, str], name: str) -> tuple[str, int]:
+    host, _, port = environ.get(name, "").rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise SettingsError(f"{name} must be host:port, not {environ.get(name, '')!r}")
+    return host, int(port)

@@ -1,0 +1,248 @@
+"""The life of one container: prepare, check, wait, start, watch, end."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+
+from .accounts import install_slot_accounts
+from .collector import LONGEST_WAIT, RETRY, CollectorWatch, answers
+from .drain import Shutdown
+from .homes import create_homes
+from .layout import Layout, prepare
+from .logs import LogDirectory, Tagger, say, write_stdout
+from .loop import Loop
+from .processes import Command, Output, Reaper, running, spawn
+from .settings import USER_ROLES, Settings
+from .users import install, read_database
+from .watch import Watch
+
+# seconds; the logs are looked at more often while they grow
+QUIET = 1.0
+BUSY = 0.2
+# a daemon that gets SIGHUP before it has set up its signals dies of it
+SETTLE = 3.0
+CHECK_LIMIT = 5.0
+
+MASTER = ("condor_master", "-f")
+CONFIG_CHECK = ("condor_config_val", "DAEMON_LIST")
+COLLECTOR_IDENTITY = ("condor_status", "-collector", "-af", "Name", "MyAddress", "DaemonStartTime")
+
+
+class Supervisor:
+    """Runs one role to its end; `run` returns the exit code of the container."""
+
+    def __init__(self, settings: Settings, layout: Layout, environ: Mapping[str, str], loop: Loop) -> None:
+        self._settings = settings
+        self._layout = layout
+        self._environ = environ
+        self._loop = loop
+        self._reaper = Reaper()
+        self._shutdown = Shutdown(settings.drain_seconds if settings.role == "executor" else None)
+        self._logs = LogDirectory(layout.log)
+        self._tagger = Tagger("sshd" if settings.role == "sshd" else "master", write_stdout)
+        self._main: int | None = None
+        self._started = 0.0
+        self._exit_code: int | None = None
+        self._output: Output | None = None
+        self._pending_reload = False
+
+    def run(self) -> int:
+        self._handle_signals()
+        prepare(self._settings.role, self._layout)
+        self._install_accounts()
+        if not self._configuration_accepted():
+            return 1
+        peer = self._wait_for_collector()
+        if self._shutdown.requested:
+            return 0
+        self._start()
+        self._watch_files()
+        self._watch_collector(peer)
+        self._loop.run_until(lambda: self._exit_code is not None)
+        return self._finish()
+
+    # signals
+
+    def _handle_signals(self) -> None:
+        self._loop.on_signal(signal.SIGCHLD, self._reaper.reap)
+        self._loop.on_signal(signal.SIGTERM, self._terminate)
+        self._loop.on_signal(signal.SIGINT, self._terminate)
+        self._loop.on_signal(signal.SIGQUIT, self._hurry)
+        self._loop.on_signal(signal.SIGHUP, lambda: self._reload("SIGHUP"))
+
+    def _terminate(self) -> None:
+        jobs = running("condor_starter") if self._settings.role == "executor" else 0
+        actions = self._shutdown.terminate(self._loop.clock(), jobs)
+        if actions and self._settings.role == "executor":
+            say(f"SIGTERM: {jobs} running jobs may finish within {self._settings.drain_seconds} s")
+        elif actions:
+            say("SIGTERM: shutting down")
+        self._send(actions)
+
+    def _hurry(self) -> None:
+        say("SIGQUIT: shutting down fast")
+        self._send(self._shutdown.hurry(self._loop.clock()))
+
+    def _keep_deadlines(self) -> None:
+        actions = self._shutdown.due(self._loop.clock())
+        if signal.SIGQUIT in actions:
+            say(f"{self._settings.drain_seconds} s are over: the jobs that still run are evicted")
+        self._send(actions)
+
+    def _send(self, numbers: list[int]) -> None:
+        if self._main is None or self._exit_code is not None:
+            return
+        for number in numbers:
+            os.kill(self._main, number)
+
+    # before the start
+
+    def _install_accounts(self) -> None:
+        if self._settings.role == "executor":
+            install_slot_accounts(self._layout)
+        if self._settings.role in USER_ROLES:
+            self._install_users()
+
+    def _install_users(self) -> None:
+        database = read_database(self._layout, say)
+        install(database, self._layout)
+        create_homes(list(database.users.values()), self._layout, say)
+        say(f"{len(database.users)} users installed")
+
+    def _configuration_accepted(self) -> bool:
+        """Wait for HTCondor's own judgement; a refusal is also the container's termination message."""
+        if self._settings.role == "sshd":
+            return self._accepted(self._sshd_check(), "sshd")
+        return self._accepted(CONFIG_CHECK, "HTCondor")
+
+    def _accepted(self, check: tuple[str, ...], judge: str) -> bool:
+        verdict: list[str] = []
+        self._check(check, judge, verdict.append)
+        self._loop.run_until(lambda: bool(verdict))
+        if not verdict[0]:
+            return True
+        say(verdict[0])
+        self._leave_message(verdict[0])
+        return False
+
+    def _check(self, check: tuple[str, ...], judge: str, done: Callable[[str], None]) -> None:
+        """Calls `done` with what is wrong with the configuration, an empty text if nothing is."""
+
+        def finished(code: int, text: str) -> None:
+            reason = "no verdict within 5 s, perhaps two macros refer to each other" if code == 124 else text
+            done("" if code == 0 else f"{judge} refuses the configuration: {' '.join(reason.split())}")
+
+        Command(self._loop, self._reaper, check, self._environ, limit=CHECK_LIMIT, finished=finished)
+
+    def _leave_message(self, text: str) -> None:
+        path = self._layout.termination_log
+        if os.path.exists(path):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+
+    def _wait_for_collector(self) -> str | None:
+        """Poll the collector's port: a first update that fails is only repeated after a whole interval."""
+        address = self._settings.collector
+        if address is None:
+            return None
+        begin = self._loop.clock()
+        peer = answers(address)
+        while peer is None and not self._shutdown.requested and self._loop.clock() - begin < LONGEST_WAIT:
+            self._loop.run_until(lambda: self._shutdown.requested, RETRY)
+            peer = answers(address)
+        outcome = "answers" if peer else "does not answer, starting anyway"
+        say(f"collector {address[0]}:{address[1]} {outcome} after {self._loop.clock() - begin:.1f} s")
+        return peer
+
+    # the daemons
+
+    def _start(self) -> None:
+        output = Output(self._loop, self._tagger.feed)
+        argv = self._sshd() if self._settings.role == "sshd" else MASTER
+        self._main = spawn(argv, self._environ, output.write_end)
+        output.child_started()
+        self._output = output
+        self._started = self._loop.clock()
+        self._reaper.watch(self._main, self._exited)
+        self._loop.every(0.5, self._keep_deadlines)
+        timer = self._loop.every(BUSY, lambda: None)
+
+        def follow() -> None:
+            timer.period = BUSY if self._logs.poll() else QUIET
+
+        timer.callback = follow
+
+    def _sshd(self) -> tuple[str, ...]:
+        return ("/usr/sbin/sshd", "-D", "-e", "-f", os.path.join(self._layout.sshd_config, "sshd_config"))
+
+    def _sshd_check(self) -> tuple[str, ...]:
+        return ("/usr/sbin/sshd", "-t", "-f", os.path.join(self._layout.sshd_config, "sshd_config"))
+
+    def _exited(self, code: int) -> None:
+        self._exit_code = code
+
+    def _finish(self) -> int:
+        if self._output is not None:
+            self._output.drain()
+        self._tagger.flush()
+        linger = self._shutdown.linger()
+        if linger:
+            say(f"condor_master has ended; the address stays {linger:.0f} s for shadows that still call")
+            self._loop.run_until(lambda: False, linger)
+        self._logs.finish()
+        code = self._exit_code or 0
+        say(f"{'sshd' if self._settings.role == 'sshd' else 'condor_master'} ended with status {code}")
+        return code
+
+    # changes
+
+    def _watch_files(self) -> None:
+        if self._settings.role == "sshd":
+            self._on_change(self._layout.sshd_config, lambda: self._reload("sshd_config has changed"))
+            self._on_change(self._layout.ssh_host_keys, lambda: self._reload("the host key has changed"))
+        else:
+            self._on_change(self._layout.config, lambda: self._reload("config.d has changed"))
+        if self._settings.role in USER_ROLES:
+            self._on_change(self._layout.users, self._install_users)
+
+    def _on_change(self, directory: str, act: Callable[[], None]) -> None:
+        watch = Watch(directory)
+
+        def look() -> None:
+            if watch.changed():
+                act()
+
+        self._loop.every(1.0, look)
+
+    def _reload(self, reason: str) -> None:
+        """Check first: a daemon that reads a broken configuration exits and takes its jobs along."""
+        if self._main is None or self._pending_reload or self._shutdown.requested:
+            return
+        self._pending_reload = True
+        wait = max(0.0, self._started + SETTLE - self._loop.clock())
+        self._loop.later(wait, lambda: self._check_and_reload(reason))
+
+    def _check_and_reload(self, reason: str) -> None:
+        self._pending_reload = False
+        check, judge = CONFIG_CHECK, "HTCondor"
+        if self._settings.role == "sshd":
+            check, judge = self._sshd_check(), "sshd"
+
+        def done(problem: str) -> None:
+            if problem:
+                say(f"{reason}, but {problem}; the daemons keep the old one")
+                return
+            say(f"{reason}: reconfig")
+            self._send([signal.SIGHUP])
+
+        self._check(check, judge, done)
+
+    def _watch_collector(self, peer: str | None) -> None:
+        if self._settings.collector is not None:
+            CollectorWatch(self._loop, self._settings.collector, self._ask_collector, self._reload).start(peer)
+
+    def _ask_collector(self, answered: Callable[[str | None], None]) -> None:
+        def finished(code: int, text: str) -> None:
+            answered(text if code == 0 and text else None)
+
+        Command(self._loop, self._reaper, COLLECTOR_IDENTITY, self._environ, limit=CHECK_LIMIT, finished=finished)
