@@ -224,7 +224,8 @@ class Supervisor:
 
     def _check_and_reload(self, reason: str) -> None:
         self._pending_reload = False
-        check, judge = CONFIG_CHECK, "HTCondor"
+        check: tuple[str, ...] = CONFIG_CHECK
+        judge = "HTCondor"
         if self._settings.role == "sshd":
             check, judge = self._sshd_check(), "sshd"
 
