@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import yaml
+
 from condorpool_operator.api.crd import custom_resource_definition
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,6 +13,12 @@ class Kind:
     name: str
     plural: str
 
+    @property
+    def group_version(self) -> tuple[str, str]:
+        """API group (empty for the core) and version."""
+        group, _, version = self.api_version.rpartition("/")
+        return group, version
+
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
         """Return the REST path of the collection, of an object or of its subresource."""
         prefix = "/api" if "/" not in self.api_version else "/apis"

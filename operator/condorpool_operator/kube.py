@@ -19,24 +19,26 @@ JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+WATCH_SECONDS = 330.0
+"""A watch is begun anew after this time, in case it froze."""
 
 
 class Kube:
     """Requests to the API server, each bounded in time; what to do about a failure is the caller's to say."""
 
-    def __init__(self, client: ApiClient, timeout: float) -> None:
+    def __init__(self, client: ApiClient, seconds: float) -> None:
         self._client = client
-        self._timeout = timeout
+        self._seconds = seconds
 
     @classmethod
-    async def connect(cls, timeout: float) -> Self:
-        """Return a client for the cluster around, or for the one that KUBECONFIG names; timeout in seconds."""
+    async def connect(cls, seconds: float) -> Self:
+        """Return a client for the cluster around, or for the one that KUBECONFIG names; `seconds` bounds each request."""
         configuration = Configuration()
         try:
             client_config.load_incluster_config(client_configuration=configuration)
         except client_config.ConfigException:
             await client_config.load_kube_config(client_configuration=configuration)
-        return cls(ApiClient(configuration), timeout)
+        return cls(ApiClient(configuration), seconds)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -126,7 +128,7 @@ class Kube:
             "allowWatchBookmarks": "true",
             "resourceVersion": listing["metadata"]["resourceVersion"],
         }
-        response = await self._request("GET", kind.path(namespace), query, accept=METADATA_ONLY, timeout=330.0)
+        response = await self._request("GET", kind.path(namespace), query, accept=METADATA_ONLY, seconds=WATCH_SECONDS)
         try:
             async for line in response.content:
                 change = json.loads(line)
@@ -163,13 +165,13 @@ class Kube:
         body: Mapping[str, Any] | None = None,
         content_type: str = JSON,
         accept: str = JSON,
-        timeout: float | None = None,  # noqa: ASYNC109
+        seconds: float | None = None,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": accept, "Content-Type": content_type}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = f"{self._client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         try:
-            answer = await self._client.call_api(method, url, headers, body, _request_timeout=timeout or self._timeout)
+            answer = await self._client.call_api(method, url, headers, body, _request_timeout=seconds or self._seconds)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, "Unreachable", f"the API server did not answer: {type(error).__name__}") from None
         response: aiohttp.ClientResponse = answer.response

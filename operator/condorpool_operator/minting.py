@@ -4,10 +4,8 @@ Chance and clock live here, so that the builders stay pure. A key is made once; 
 the key at hand, so a crash between the two objects heals itself.
 """
 
-import base64
 import secrets
 import time
-from collections.abc import Mapping
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,7 +16,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from . import naming
 from .builders.context import Credentials
 from .builders.credentials import HOST_KEY_FILE, TOKEN_FILE
-from .kinds import SECRET
 from .naming import Names
 from .observe import Children
 
@@ -34,23 +31,16 @@ _KEY_BYTES = 64
 
 def complete_credentials(names: Names, children: Children, *, ssh: bool) -> Credentials:
     """Return the pool's credentials: what its Secrets hold, and new ones for what they lack."""
-    keys = read_secret(children, names.signing_keys)
+    keys = children.secret(names.signing_keys)
     signing_keys = {role: keys.get(role) or new_signing_key() for role in SCOPES}
     tokens = {}
     for role, key in signing_keys.items():
-        token = read_secret(children, names.token(role)).get(TOKEN_FILE, b"")
+        token = children.secret(names.token(role)).get(TOKEN_FILE, b"")
         tokens[role] = (
             token if token_is_good(token, key, role, names.trust_domain) else new_token(key, role, names.trust_domain)
         )
-    host_key = read_secret(children, names.host_keys).get(HOST_KEY_FILE) or new_host_key() if ssh else None
+    host_key = children.secret(names.host_keys).get(HOST_KEY_FILE) or new_host_key() if ssh else None
     return Credentials(signing_keys, tokens, host_key)
-
-
-def read_secret(children: Children, name: str) -> Mapping[str, bytes]:
-    """Return the decoded keys of one of the pool's own Secrets; empty where there is none."""
-    secret = children.get(SECRET.name, name)
-    data = {} if secret is None else secret.get("data") or {}
-    return {key: base64.b64decode(value) for key, value in data.items()}
 
 
 def new_signing_key() -> bytes:

@@ -1,11 +1,12 @@
 """The live objects of one pool, read once per reconcile."""
 
 import asyncio
+import base64
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from . import labels
-from .kinds import APPLIED, POD
+from .kinds import APPLIED, POD, SECRET
 from .kube import Kube
 from .pool import Pool
 
@@ -31,6 +32,11 @@ class Children:
     def all(self) -> Iterator[dict[str, Any]]:
         """Iterate over a snapshot of all objects."""
         return iter(list(self._objects.values()))
+
+    def secret(self, name: str) -> dict[str, bytes]:
+        """Return the decoded keys of a Secret; empty where there is none."""
+        secret = self.get(SECRET.name, name) or {}
+        return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
 
     def pods(self, component: str, group: str | None = None) -> list[dict[str, Any]]:
         """Return the pods of a component (and group), by name."""

@@ -26,12 +26,10 @@ from .replace import replace_outdated
 from .settings import Settings
 from .snapshot import observe_pool
 from .status import Problem, compute_status, invalid_status, paused_status, transitions
-from .watching import ReferenceIndex
+from .watching import PoolKey, ReferenceIndex
+from .workqueue import RetryError
 
 logger = logging.getLogger(__name__)
-
-PoolKey = tuple[str, str]
-"""Namespace and name of a CondorPool."""
 
 RETRY_SECONDS = 15.0
 
@@ -51,10 +49,7 @@ class Reconciler:
             return await self._reconcile(*key)
         except ApiError as error:
             logger.warning("%s/%s: %s; trying again", *key, error)
-            raise
-        except Exception:
-            logger.exception("%s/%s: reconcile failed; trying again", *key)
-            raise
+            raise RetryError from error
 
     async def _reconcile(self, namespace: str, name: str) -> float | None:
         obj = await self._kube.get(CONDOR_POOL, namespace, name)

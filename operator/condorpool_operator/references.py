@@ -14,7 +14,6 @@ from .builders.config import USER_PREFIX, user_file_name
 from .builders.context import Account
 from .kinds import CONFIG_MAP, SECRET
 from .kube import Kube
-from .minting import read_secret
 from .naming import Names
 from .observe import Children
 from .pool import Pool
@@ -120,7 +119,7 @@ async def read_accounts(
 
     A user whose Secret cannot be used stays as the database has him; a new one gets an account that nothing opens.
     """
-    database = read_secret(children, names.users)
+    database = children.secret(names.users)
     ssh = pool.spec.submitter.ssh
     logins, problems = [], []
     for user in ssh.users if ssh else []:

@@ -13,6 +13,18 @@ COMPONENTS = (ConditionType.MANAGER_READY, ConditionType.SUBMITTER_READY, Condit
 VALIDITY = (ConditionType.ACCEPTED, ConditionType.CONFIG_VALID, ConditionType.USERS_VALID)
 
 
+STALLING = (
+    Reason.INVALID_SPEC,
+    Reason.NAME_CONFLICT,
+    Reason.API_REFUSED,
+    Reason.CONFIG_MAP_NOT_FOUND,
+    Reason.CONFIG_MAP_INVALID,
+    Reason.SECRET_NOT_FOUND,
+    Reason.SECRET_INVALID,
+)
+"""Reasons that wait for a person."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something that keeps a condition from being True, said so that a user can mend it."""
@@ -113,23 +125,24 @@ def paused_status(generation: int, previous: Mapping[str, Any], now: str) -> dic
 def transitions(previous: Mapping[str, Any], status: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return the events (type, reason, message) that a change of status is worth: one for each turn, none for progress."""
     before = {condition["type"]: condition for condition in previous.get("conditions") or ()}
-    events = []
-    for condition in status["conditions"]:
-        old = before.get(condition["type"], {})
-        turned = condition["status"] != old.get("status")
-        if condition["type"] == ConditionType.READY:
-            if turned and (condition["status"] == "True" or old.get("status") == "True"):
-                events.append(_event(condition))
-        elif (
-            condition["type"] in (*VALIDITY, *COMPONENTS) and condition["status"] == "False" and _is_finding(condition)
-        ):
-            if turned or condition["message"] != old.get("message"):
-                events.append(_event(condition))
-    return events
+    return [
+        _event(condition)
+        for condition in status["conditions"]
+        if _is_event(condition, before.get(condition["type"], {}))
+    ]
 
 
-def _is_finding(condition: Mapping[str, Any]) -> bool:
-    return condition["reason"] not in (Reason.PODS_NOT_READY, Reason.ROLLING_OUT, Reason.API_UNAVAILABLE)
+def _is_event(condition: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Return whether a condition tells something new: Ready that turned, or a finding that waits for a person.
+
+    A finding is told by its own condition only, not by Ready as well.
+    """
+    turned = condition["status"] != old.get("status")
+    is_finding = condition["status"] == "False" and condition["reason"] in STALLING
+    if condition["type"] == ConditionType.READY:
+        return turned and not is_finding and "True" in (condition["status"], old.get("status"))
+    is_told = condition["type"] in (*VALIDITY, *COMPONENTS) and is_finding
+    return is_told and (turned or condition["message"] != old.get("message"))
 
 
 def _event(condition: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -163,7 +176,7 @@ def _conditions(
 ) -> list[dict[str, Any]]:
     bad = [(kind, finding) for kind, finding in findings.items() if finding.status != "True"]
     first = bad[0] if bad else None
-    stuck = [finding for kind, finding in bad if finding.status == "False" and finding.reason in _STALLING]
+    stuck = [finding for kind, finding in bad if finding.status == "False" and finding.reason in STALLING]
     ready = (
         _Finding("True", Reason.AVAILABLE, "the pool takes and runs jobs")
         if first is None
@@ -183,18 +196,6 @@ def _conditions(
     }
     before = {condition["type"]: condition for condition in previous.get("conditions") or ()}
     return [_condition(kind, finding, generation, before.get(kind, {}), now) for kind, finding in all_findings.items()]
-
-
-_STALLING = (
-    Reason.INVALID_SPEC,
-    Reason.NAME_CONFLICT,
-    Reason.API_REFUSED,
-    Reason.CONFIG_MAP_NOT_FOUND,
-    Reason.CONFIG_MAP_INVALID,
-    Reason.SECRET_NOT_FOUND,
-    Reason.SECRET_INVALID,
-)
-"""Reasons that wait for a person."""
 
 
 def _condition(

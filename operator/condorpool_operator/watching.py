@@ -11,6 +11,8 @@ from .kube import Kube
 logger = logging.getLogger(__name__)
 
 PoolKey = tuple[str, str]
+"""Namespace and name of a CondorPool."""
+
 PAUSE_SECONDS = 2.0
 """Between two watches of a kind."""
 

@@ -1,14 +1,21 @@
 """A keyed, level-triggered work queue: a key is worked on by one worker at a time, and a change meanwhile means once more."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
+
+logger = logging.getLogger(__name__)
 
 Key = TypeVar("Key", bound=Hashable)
 
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 300.0
+
+
+class RetryError(Exception):
+    """Work that failed for a reason already told, and is to be tried again later."""
 
 
 class WorkQueue(Generic[Key]):
@@ -45,7 +52,7 @@ class WorkQueue(Generic[Key]):
         """Handle keys for ever.
 
         `handle` returns seconds until the next look, infinity for the next resync, or None where the key is gone; any exception it
-        raises is retried with growing delay. It logs its own failures.
+        raises is retried with growing delay, logged unless it is a RetryError.
         """
         while True:
             key = await self._ready.get()
@@ -53,7 +60,10 @@ class WorkQueue(Generic[Key]):
             self._working.add(key)
             try:
                 delay = await handle(key)
-            except Exception:  # noqa: BLE001
+            except RetryError:
+                delay = self._backoff(key)
+            except Exception:
+                logger.exception("work on %s failed, trying again", key)
                 delay = self._backoff(key)
             else:
                 self._failures.pop(key, None)

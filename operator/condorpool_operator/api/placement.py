@@ -35,17 +35,17 @@ class Toleration(Model):
     """Seconds for which a NoExecute taint is tolerated; for ever when absent."""
 
 
+_REQUESTS_WITHIN_LIMITS = (
+    "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || "
+    "quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)"
+)
+
+
 class Resources(Model):
     """Requests and limits of a container, as in a pod."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || "
-                "quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)",
-                "a request must not exceed the limit of the same resource",
-            )
-        )
+        json_schema_extra=rules((_REQUESTS_WITHIN_LIMITS, "a request must not exceed the limit of the same resource"))
     )
 
     limits: Quantities | None = None

@@ -74,7 +74,9 @@ class ConfigMapReference(Model):
 class Config(Model):
     """The user's HTCondor configuration: read after the operator's defaults, before the settings that the operator owns."""
 
-    config_map_refs: Annotated[list[ConfigMapReference], Field(max_length=16, json_schema_extra=list_map("name"))] = []
+    config_map_refs: Annotated[
+        tuple[ConfigMapReference, ...], Field(max_length=16, json_schema_extra=list_map("name"))
+    ] = ()
     """ConfigMaps in the order in which they are read: a later one wins."""
 
 
@@ -186,6 +188,12 @@ class Submitter(Placement):
     """Log-in by ssh; off when absent."""
 
 
+def _at_least(resource: str, minimum: str) -> str:
+    limits = "self.resources.limits"
+    has = f"has(self.resources) && has({limits}) && '{resource}' in {limits}"
+    return f"!({has}) || quantity(string({limits}['{resource}'])).compareTo(quantity('{minimum}')) >= 0"
+
+
 class ExecutorGroup(Placement):
     """A group of like executors: pods with one partitionable slot each."""
 
@@ -196,13 +204,11 @@ class ExecutorGroup(Placement):
                 "the names manager, submitter and ssh are taken: choose another",
             ),
             (
-                "!has(self.resources) || !has(self.resources.limits) || !('memory' in self.resources.limits) || "
-                "quantity(string(self.resources.limits['memory'])).compareTo(quantity('256Mi')) >= 0",
+                _at_least("memory", "256Mi"),
                 "limits.memory of an executor must be at least 256Mi, of which the daemons need the first part",
             ),
             (
-                "!has(self.resources) || !has(self.resources.limits) || !('ephemeral-storage' in self.resources.limits) || "
-                "quantity(string(self.resources.limits['ephemeral-storage'])).compareTo(quantity('1Gi')) >= 0",
+                _at_least("ephemeral-storage", "1Gi"),
                 "limits.ephemeral-storage of an executor must be at least 1Gi, of which logs need the first part",
             ),
         )

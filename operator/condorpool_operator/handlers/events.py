@@ -10,18 +10,15 @@ from ..kinds import APPLIED, POD
 
 
 @kopf.on.event(GROUP, VERSION, PLURAL)
-async def pool_changed(namespace: str, name: str, memo: kopf.Memo, **_: Any) -> None:
+async def pool_changed(namespace: str | None, name: str, memo: kopf.Memo, **_: Any) -> None:
     """Look at the pool."""
     memo.queue.add((namespace, name))
 
 
-async def child_changed(namespace: str, meta: kopf.Meta, memo: kopf.Memo, **_: Any) -> None:
+async def child_changed(namespace: str | None, meta: kopf.Meta, memo: kopf.Memo, **_: Any) -> None:
     """Look at the pool that a labelled object belongs to."""
     memo.queue.add((namespace, meta["labels"][labels.POOL]))
 
 
 for _kind in (*APPLIED, POD):
-    _group, _, _version = _kind.api_version.rpartition("/")
-    kopf.on.event(
-        _group, _version, _kind.plural, labels={labels.MANAGED_BY: labels.FIELD_MANAGER, labels.POOL: kopf.PRESENT}
-    )(child_changed)
+    kopf.on.event(*_kind.group_version, _kind.plural, labels={labels.POOL: kopf.PRESENT})(child_changed)

@@ -9,9 +9,9 @@ import kopf
 from ..kinds import APPLIED, POD
 from ..kube import Kube
 from ..labels import KNOWN
-from ..reconcile import PoolKey, Reconciler
+from ..reconcile import Reconciler
 from ..settings import Settings
-from ..watching import ReferenceIndex, watch_references
+from ..watching import PoolKey, ReferenceIndex, watch_references
 from ..workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -28,8 +28,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.networking.enforce_retry_after = True
     settings.queueing.exit_timeout = 2.0
     for kind in (*APPLIED, POD):
-        group, _, version = kind.api_version.rpartition("/")
-        settings.watching.label_selectors[group, version, kind.plural] = KNOWN
+        settings.watching.label_selectors[*kind.group_version, kind.plural] = KNOWN
     queue: WorkQueue[PoolKey] = WorkQueue(own.resync_seconds)
     references = ReferenceIndex()
     kube = await Kube.connect(own.request_timeout_seconds)
