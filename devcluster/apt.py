@@ -1,7 +1,9 @@
 """The machine's own Debian mirror, and the programs this needs from it."""
 
+import re
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from devcluster.errors import DevClusterError
@@ -19,6 +21,15 @@ REQUIRED_PROGRAMS = {
 """Program -> Debian package."""
 
 _FORMAT = "$(REPO_URI) $(ORIGIN) $(LABEL)"
+_TRANSPORT = re.compile(r'Acquire::(Check-(Valid-Until|Date)|Retries|https?::(Proxy|CAInfo|Verify-\w+)\S*) "[^"]+"')
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The Debian archive as this machine reaches it: its address, and apt options that a root must share."""
+
+    uri: str
+    options: tuple[str, ...] = ()
 
 
 def find_mirror(targets: str) -> str:
@@ -33,9 +44,18 @@ def find_mirror(targets: str) -> str:
     )
 
 
-def mirror() -> str:
-    """Return the machine's Debian mirror, so that caches and proxies of its administrator are used."""
-    return find_mirror(output(["apt-get", "indextargets", "--format", _FORMAT]))
+def transport_options(dump: str) -> tuple[str, ...]:
+    """Return the options of ``apt-config dump`` that decide whether and how an archive is reached.
+
+    Proxies, certificates, and ``Check-Valid-Until``, whose check a machine with a frozen mirror has switched off.
+    """
+    return tuple(sorted(line.rstrip(";") for line in dump.splitlines() if _TRANSPORT.match(line)))
+
+
+def archive() -> Archive:
+    """Return the machine's Debian archive, so that the caches and proxies of its administrator are used."""
+    uri = find_mirror(output(["apt-get", "indextargets", "--format", _FORMAT]))
+    return Archive(uri, transport_options(output(["apt-config", "dump"])))
 
 
 def missing_packages(programs: Iterable[str]) -> list[str]:

@@ -1,9 +1,10 @@
 """Debian root file systems by mmdebstrap: for Docker itself, the nodes, the cluster's images, and ``debian:*-slim``."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from devcluster import versions
+from devcluster.apt import Archive
 from devcluster.cache import build_once, content_key
 from devcluster.process import run
 from devcluster.settings import Settings
@@ -23,32 +24,33 @@ class RootFS:
     packages: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
 
-    def path(self, settings: Settings, mirror: str) -> Path:
+    def path(self, settings: Settings, archive: Archive) -> Path:
         """Return where the finished root is cached."""
-        key = content_key(self.suite, self.packages, self.commands, _SLIM_EXCLUDES, mirror)
+        key = content_key(self.suite, self.packages, self.commands, _SLIM_EXCLUDES, asdict(archive))
         return settings.artifacts / f"root-{self.name}-{key}"
 
-    def build(self, settings: Settings, mirror: str) -> Path:
+    def build(self, settings: Settings, archive: Archive) -> Path:
         """Make the root unless it is cached; return the directory."""
-        target = self.path(settings, mirror)
+        target = self.path(settings, archive)
         log = settings.logs / f"root-{self.name}.log"
 
         def make(unfinished: Path) -> None:
-            run(self.command(unfinished, mirror), log=log, timeout=900)
+            run(self.command(unfinished, archive), log=log, timeout=900)
             unfinished.chmod(0o755)
 
         build_once(target, make)
         return target
 
-    def command(self, target: Path, mirror: str) -> list[str]:
+    def command(self, target: Path, archive: Archive) -> list[str]:
         """Return the mmdebstrap call. apt runs as root because its sandbox user cannot read a root-only cache."""
         words = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]
-        words += ["--aptopt=APT::Sandbox::User \"root\"", "--aptopt=Acquire::Languages \"none\""]
+        own_options = ('APT::Sandbox::User "root"', 'Acquire::Languages "none"')
+        words += [f"--aptopt={option}" for option in (*own_options, *archive.options)]
         words += [f"--dpkgopt={line}" for line in _SLIM_EXCLUDES]
         if self.packages:
             words.append("--include=" + ",".join(self.packages))
         words += [f"--customize-hook=chroot \"$1\" sh -euc '{command}'" for command in self.commands]
-        return [*words, self.suite, str(target), mirror]
+        return [*words, self.suite, str(target), archive.uri]
 
 
 _NO_UNWANTED_UNITS = (

@@ -46,8 +46,18 @@ class Settings:
         return self.runtime_root / f"{self.prefix}-devcluster.lock"
 
     @property
+    def home(self) -> Path:
+        """What this cluster keeps over ``down``: Docker's data, logs, links to its programs."""
+        return self.cache / "clusters" / self.prefix
+
+    @property
     def logs(self) -> Path:
-        return self.cache / "logs" / self.prefix
+        return self.home / "logs"
+
+    @property
+    def bin(self) -> Path:
+        """The directory that ``run`` puts on PATH. Not below /run, which may be mounted noexec."""
+        return self.home / "bin"
 
     @property
     def artifacts(self) -> Path:
@@ -57,7 +67,7 @@ class Settings:
     @property
     def docker_data(self) -> Path:
         """Docker's data root: images survive ``down`` here."""
-        return self.cache / "docker" / self.prefix
+        return self.home / "docker"
 
     @property
     def docker_socket(self) -> Path:

@@ -1,0 +1,125 @@
+"""Docker images into all nodes: only what a node lacks, read from Docker once, imported by all nodes side by side."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from devcluster import shell, state
+from devcluster.errors import CommandError, DevClusterError
+from devcluster.process import output, shell_words, tail
+from devcluster.progress import Progress
+from devcluster.settings import Settings
+
+TIMEOUT = 600
+"""Seconds for a transfer as a whole."""
+
+_CHUNK = 1 << 20
+_CTR = ["ctr", "--namespace=k8s.io", "images"]
+
+
+def full_name(image: str) -> str:
+    """Return the name containerd uses: Docker leaves out its own registry, ``library`` and ``latest``."""
+    head, slash, _ = image.partition("/")
+    if not slash:
+        image = f"docker.io/library/{image}"
+    elif "." not in head and ":" not in head and head != "localhost":
+        image = f"docker.io/{image}"
+    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+
+
+def parse_images(table: str) -> dict[str, str]:
+    """Return name -> digest from ``ctr images list``."""
+    rows = (line.split() for line in table.splitlines()[1:])
+    return {row[0]: row[2] for row in rows if len(row) > 2}
+
+
+def has_image(images: Mapping[str, str], name: str, image_id: str) -> bool:
+    """Tell whether a node has this very image under this name.
+
+    containerd keeps each image under its tag and under its id (Docker's image id), both leading to one digest.
+    """
+    return name in images and images.get(image_id) == images[name]
+
+
+def load(images: Sequence[str], settings: Settings, progress: Progress) -> None:
+    """Put the images into every node that lacks one of them; raise DevClusterError when that fails."""
+    current = state.load(settings)
+    if current is None:
+        raise DevClusterError("the dev cluster is not up", fix="python3 -m devcluster up")
+    loader = _Loader(shell.environment(settings, current.mode))
+    ids = loader.image_ids(images)
+    nodes = loader.nodes(settings.prefix)
+    with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+        present = dict(zip(nodes, pool.map(loader.node_images, nodes), strict=True))
+    lacking = {
+        name: [node for node in nodes if not has_image(present[node], full_name(name), image_id)]
+        for name, image_id in ids.items()
+    }
+    wanted = [name for name, where in lacking.items() if where]
+    targets = [node for node in nodes if any(node in where for where in lacking.values())]
+    if not wanted:
+        progress.say(f"{', '.join(images)}: already on all {len(nodes)} nodes")
+        return
+    with progress.step(f"load {', '.join(wanted)} into {', '.join(targets)}"):
+        loader.stream(wanted, targets)
+
+
+class _Loader:
+    """Docker commands with the environment that reaches the right daemon."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def image_ids(self, images: Sequence[str]) -> dict[str, str]:
+        """Return image -> id; raise CommandError naming an image that Docker does not have."""
+        command = ["docker", "image", "inspect", "--format", "{{.Id}}", *images]
+        text = output(command, env=self._environment, fix="build it first: python3 -m devcluster run -- docker build")
+        return dict(zip(images, text.split(), strict=True))
+
+    def nodes(self, cluster: str) -> list[str]:
+        selector = f"label=io.x-k8s.kind.cluster={cluster}"
+        command = ["docker", "ps", "--filter", selector, "--format", "{{.Names}}"]
+        found = sorted(output(command, env=self._environment).split())
+        if not found:
+            raise DevClusterError("the dev cluster has no running node", fix="python3 -m devcluster up")
+        return found
+
+    def node_images(self, node: str) -> dict[str, str]:
+        return parse_images(output(["docker", "exec", node, *_CTR, "list"], env=self._environment))
+
+    def stream(self, images: Sequence[str], nodes: Sequence[str]) -> None:
+        """Run one ``docker save`` and give its output to one import per node."""
+        save_command = ["docker", "save", *images]
+        import_command = [*_CTR, "import", "--all-platforms", "--digests", "-"]
+        commands = {node: ["docker", "exec", "--interactive", node, *import_command] for node in nodes}
+        with subprocess.Popen(save_command, stdout=subprocess.PIPE, env=self._environment) as save:
+            imports = {node: self._start(command) for node, command in commands.items()}
+            assert save.stdout is not None
+            while chunk := save.stdout.read(_CHUNK):
+                for process in imports.values():
+                    assert process.stdin is not None
+                    with suppress(BrokenPipeError):  # its exit status tells why
+                        process.stdin.write(chunk)
+            with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+                results = dict(zip(nodes, pool.map(_finish, imports.values()), strict=True))
+        if save.returncode != 0:
+            raise CommandError(shell_words(save_command), f"exit status {save.returncode}")
+        for node, (status, text) in results.items():
+            if status != 0:
+                raise CommandError(shell_words(commands[node]), f"exit status {status}", tail=tail(text))
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self._environment
+        )
+
+
+def _finish(process: subprocess.Popen[bytes]) -> tuple[int, str]:
+    """Close the import's input and return its exit status and output; an import that hangs is killed."""
+    try:
+        text, _ = process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        text, _ = process.communicate()
+    return process.returncode, text.decode(errors="replace")
