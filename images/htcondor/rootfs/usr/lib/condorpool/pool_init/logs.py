@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 Write = Callable[[bytes], None]
 
-READ_SIZE = 65536
+READ_SIZE = 16384
 LONGEST_LINE = 65536
 TAGS = {"SchedLog": "schedd", "StartLog": "startd", "SharedPortLog": "shared_port", "ProcLog": "procd"}
 

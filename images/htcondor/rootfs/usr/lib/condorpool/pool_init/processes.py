@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from .loop import Loop
 
-READ_SIZE = 65536
+READ_SIZE = 16384
 
 
 def spawn(argv: Sequence[str], environ: Mapping[str, str], output: int | None = None) -> int:

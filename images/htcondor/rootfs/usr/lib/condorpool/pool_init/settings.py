@@ -51,6 +51,6 @@ def _whole_number(environ: Mapping[str, str], name: str) -> int:
 
 def _address(environ: Mapping[str, str], name: str) -> tuple[str, int]:
     host, _, port = environ.get(name, "").rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+    if not host or not host.isascii() or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise SettingsError(f"{name} must be host:port, not {environ.get(name, '')!r}")
     return host, int(port)
