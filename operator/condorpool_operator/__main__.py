@@ -21,7 +21,8 @@ def main() -> int:
         sys.stderr.write(f"bad settings (environment variables CONDORPOOL_*): {error}\n")
         return 2
     kopf.configure(log_format=kopf.LogFormat.JSON if settings.log_format == "json" else kopf.LogFormat.PLAIN)
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    for noisy in ("aiohttp.access", "kopf.objects", "kopf.activities"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     kopf.run(
         standalone=True,
         clusterwide=not settings.namespaces,

@@ -16,6 +16,8 @@ from .pool import Pool
 from .status import Problem
 
 _QUANTITY = re.compile(r"^[0-9.]+([eE][0-9]+|m|[kMGTPE]i?)?$")
+_MERGE_KEYS = ("mountPath", "name")
+"""By which the API server merges the lists of pods that others may add to: mounts by path; containers, volumes, ports by name."""
 _CONDITION_OF_COMPONENT = {
     naming.MANAGER: ConditionType.MANAGER_READY,
     naming.SUBMITTER: ConditionType.SUBMITTER_READY,
@@ -41,9 +43,10 @@ def holds(desired: Any, live: Any) -> bool:
 
 
 def _list_holds(desired: list[Any], live: list[Any]) -> bool:
-    if desired and all(isinstance(item, Mapping) and "name" in item for item in desired + live):
-        by_name = {item["name"]: item for item in live}
-        return all(item["name"] in by_name and holds(item, by_name[item["name"]]) for item in desired)
+    for key in _MERGE_KEYS:
+        if desired and all(isinstance(item, Mapping) and key in item for item in desired + live):
+            by_key = {item[key]: item for item in live}
+            return all(item[key] in by_key and holds(item, by_key[item[key]]) for item in desired)
     return len(desired) == len(live) and all(holds(*pair) for pair in zip(desired, live, strict=True))
 
 

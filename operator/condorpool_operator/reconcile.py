@@ -31,7 +31,8 @@ from .workqueue import RetryError
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 15.0
+REFUSED_RETRY_SECONDS = 60.0
+"""Until the next look at what waits for a person, beside the watches that notice most repairs at once."""
 
 
 class Reconciler:
@@ -71,7 +72,9 @@ class Reconciler:
         problems += await self._converge(context, children, complete=not problems)
         status = compute_status(generation, observe_pool(context, children, problems), previous, now)
         await self._report(obj, status)
-        return RETRY_SECONDS if problems else math.inf
+        if any(problem.reason is Reason.API_UNAVAILABLE for problem in problems):
+            raise RetryError
+        return REFUSED_RETRY_SECONDS if problems else math.inf
 
     async def _context(self, pool: Pool, children: Children) -> tuple[Context, list[Problem]]:
         names = Names(pool.name, pool.namespace, self._settings.cluster_domain)

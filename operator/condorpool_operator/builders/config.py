@@ -60,5 +60,5 @@ def build_sshd_config(context: Context) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": context.metadata(context.names.ssh, naming.SUBMITTER),
-        "data": {"sshd_config": render("sshd_config.j2", password_authentication=passwords)},
+        "data": {"sshd_config": render("sshd_config.j2", pool=context.pool.name, password_authentication=passwords)},
     }
