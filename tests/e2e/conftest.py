@@ -1,0 +1,182 @@
+"""The cluster, the operator and the pools that the tests share.
+
+A pool takes half a minute to start on two cores, so every shared pool that the chosen tests ask for is created at once, at the first
+use of any; each lives in a namespace of its own. What fails leaves its evidence under build/e2e-evidence.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_kind import KindCluster
+
+from tests.e2e.support import evidence, operator, pools
+from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.manifests import namespace
+from tests.e2e.support.pool import Pool
+from tests.e2e.support.pools import Logins
+from tests.e2e.support.ssh import Ssh, make_key
+from tests.e2e.support.waiting import NotYetError, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+TEST_SECONDS = 400
+SSH_SECONDS = 30.0
+
+Shared = Mapping[str, Pool]
+"""The shared pools by the name of their fixture."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test of this directory a deadline of its own beside those of its waits."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the evidence of a failed test and name its folder in the report."""
+    report = yield
+    kubectl = item.session.stash.get(KUBECTL, None)
+    if report.failed and call.when != "teardown" and kubectl is not None and item.path.parent == Path(__file__).parent:
+        values = getattr(item, "funcargs", {}).values()
+        mine = {value.namespace for value in values if isinstance(value, Pool)}
+        everything: set[str] = item.session.stash[NAMESPACES]
+        folder = evidence.collect(item.nodeid, kubectl, sorted(mine or everything))
+        report.sections.append(("evidence", str(folder)))
+    return report
+
+
+KUBECTL = pytest.StashKey[Kubectl]()
+NAMESPACES = pytest.StashKey[set[str]]()
+
+
+@pytest.fixture(scope="session")
+def kind_cluster() -> KindCluster:
+    """Return pytest-kind's view of the cluster that the environment names; it is neither created nor deleted here."""
+    kubeconfig = os.environ.get("KUBECONFIG")
+    assert kubeconfig, (
+        "KUBECONFIG is not set: run the suite with `python3 -m devcluster run -- .venv/bin/pytest tests/e2e`"
+    )
+    build = ROOT / "build"
+    build.mkdir(exist_ok=True)
+    with contextlib.chdir(
+        build
+    ):  # pytest-kind makes a directory for a kubeconfig and programs that it is not asked for
+        return KindCluster(
+            os.environ.get("CONDORPOOL_CLUSTER") or "condorpool",
+            kubeconfig=Path(kubeconfig),
+            kind_path=operator.program("kind"),
+            kubectl_path=operator.program("kubectl"),
+        )
+
+
+@pytest.fixture(scope="session")
+def kubectl(kind_cluster: KindCluster, request: pytest.FixtureRequest) -> Kubectl:
+    """Return kubectl for the whole cluster."""
+    result = Kubectl(kind_cluster)
+    request.session.stash[KUBECTL] = result
+    request.session.stash[NAMESPACES] = set()
+    return result
+
+
+@pytest.fixture(scope="session")
+def installed(kubectl: Kubectl) -> None:
+    """Install the operator by its chart."""
+    operator.remove_leftovers(kubectl)
+    operator.install(kubectl, ROOT)
+
+
+@pytest.fixture(scope="session")
+def new_namespace(
+    kubectl: Kubectl, installed: None, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], Kubectl]]:
+    """Return a function that makes a namespace and kubectl for it; they go at the end, unless --keep-cluster is given."""
+    made = request.session.stash[NAMESPACES]
+
+    def make(purpose: str) -> Kubectl:
+        name = f"e2e-{purpose}-{uuid.uuid4().hex[:5]}"
+        kubectl.apply(namespace(name))
+        made.add(name)
+        return kubectl.in_namespace(name)
+
+    yield make
+    if not request.config.getoption("keep_cluster"):
+        for name in sorted(made):
+            operator.remove_namespace(kubectl, name)
+
+
+@pytest.fixture(scope="session")
+def logins(tmp_path_factory: pytest.TempPathFactory) -> Logins:
+    """Return the keys and passwords of the users john, jane and jim, and a key that nobody knows."""
+    directory = tmp_path_factory.mktemp("keys")
+    names = ("john", "jim", "stranger")
+    keys = {name: make_key(directory, name) for name in names}
+    return Logins(keys, {name: f"{name} {uuid.uuid4().hex}" for name in ("jane", "jim")})
+
+
+@pytest.fixture(scope="session")
+def shared(new_namespace: Callable[[str], Kubectl], logins: Logins, request: pytest.FixtureRequest) -> Iterator[Shared]:
+    """Create every shared pool that a chosen test asks for, all at once."""
+    asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    result = {}
+    for fixture, (name, spec, objects) in pools.shared(logins).items():
+        if fixture in asked:
+            kubectl = new_namespace(name)
+            kubectl.apply(*objects) if objects else None
+            pool = Pool(kubectl, name)
+            pool.apply(spec)
+            result[fixture] = pool
+    yield result
+    if not request.config.getoption("keep_cluster"):
+        for pool in result.values():
+            pool.clear_queue()
+
+
+@pytest.fixture(scope="session")
+def plain_pool(shared: Shared) -> Pool:
+    """Return the pool of an empty spec."""
+    return shared["plain_pool"]
+
+
+@pytest.fixture(scope="session")
+def lab_pool(shared: Shared) -> Pool:
+    """Return the ready pool with users, own configuration and two executors; tests leave it as they found it."""
+    return _ready(shared["lab_pool"])
+
+
+@pytest.fixture(scope="session")
+def elastic_pool(shared: Shared) -> Pool:
+    """Return the ready pool whose executor groups the tests change."""
+    return _ready(shared["elastic_pool"])
+
+
+@pytest.fixture(scope="session")
+def drain_pool(shared: Shared) -> Pool:
+    """Return the ready pool with one executor that drains long and one that drains short."""
+    return _ready(shared["drain_pool"])
+
+
+def _ready(pool: Pool) -> Pool:
+    pool.wait_ready()
+    return pool
+
+
+@pytest.fixture
+def ssh(lab_pool: Pool, tmp_path: Path) -> Ssh:
+    """Return an ssh client for the address in the lab pool's status."""
+
+    def endpoint() -> str:
+        status: dict[str, Any] = lab_pool.live().get("status", {})
+        found = status.get("submitter", {}).get("ssh", {}).get("endpoint")
+        if not found:
+            raise NotYetError(f"{status}")
+        return str(found)
+
+    return Ssh(tmp_path, wait_for("status.submitter.ssh.endpoint", endpoint, SSH_SECONDS))

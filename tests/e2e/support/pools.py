@@ -1,0 +1,78 @@
+"""The shared pools, and what they refer to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .manifests import config_map, group, refs, secret, user
+from .ssh import Key
+
+Declared = tuple[str, Mapping[str, Any], Sequence[Mapping[str, Any]]]
+"""Name, spec, and the user's objects that the spec refers to."""
+
+SHORT_DRAIN_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Logins:
+    """Keys and passwords by user; `stranger` is a key that no pool knows."""
+
+    keys: Mapping[str, Key]
+    passwords: Mapping[str, str]
+
+
+def shared(logins: Logins) -> dict[str, Declared]:
+    """Return the shared pools by the name of the fixture that gives them."""
+    return {
+        "plain_pool": ("plain", {}, ()),
+        "lab_pool": ("lab", lab_spec(), lab_objects(logins)),
+        "elastic_pool": ("elastic", {"executors": [group("cpu", maxUnavailable=1)]}, ()),
+        "drain_pool": (
+            "drain",
+            {"executors": [group("long", drainTimeout="10m"), group("short", drainTimeout=f"{SHORT_DRAIN_SECONDS}s")]},
+            (),
+        ),
+    }
+
+
+def lab_spec() -> dict[str, Any]:
+    """Return the spec of a pool with three users, and with configuration for all roles and for each."""
+    return {
+        "config": refs("knobs"),
+        "manager": {"config": refs("manager-knobs")},
+        "submitter": {
+            "config": refs("submitter-knobs"),
+            "ssh": {
+                "users": [
+                    user("john", keys="john"),
+                    user("jane", password="jane"),
+                    user("jim", keys="jim", password="jim"),
+                ]
+            },
+        },
+        "executors": [group("cpu", 2, config=refs("cpu-knobs"))],
+    }
+
+
+def lab_objects(logins: Logins) -> list[dict[str, Any]]:
+    """Return the ConfigMaps and Secrets of the lab pool."""
+    return [
+        knobs("knobs", wide="wide", layer="pool", hostile=True),
+        knobs("manager-knobs", layer="manager"),
+        knobs("submitter-knobs", layer="submitter"),
+        knobs("cpu-knobs", layer="cpu"),
+        secret("john", authorized_keys=logins.keys["john"].public),
+        secret("jane", password=logins.passwords["jane"]),
+        secret("jim", authorized_keys=logins.keys["jim"].public, password=logins.passwords["jim"]),
+    ]
+
+
+def knobs(name: str, *, layer: str, wide: str | None = None, hostile: bool = False) -> dict[str, Any]:
+    """Return a ConfigMap that sets E2E_LAYER and E2E_WIDE, and that tries to take over what the operator owns."""
+    lines = [f"E2E_LAYER = {layer}"]
+    if wide is not None:
+        lines.append(f"E2E_WIDE = {wide}")
+    if hostile:
+        lines += ["DAEMON_LIST = MASTER", "TRUST_DOMAIN = elsewhere", "ALLOW_WRITE = *", "ALLOW_DAEMON = *"]
+        lines += ["ALLOW_ADMINISTRATOR = *", "ALLOW_ADVERTISE_SCHEDD = *"]
+    return config_map(name, knobs="\n".join(lines) + "\n")

@@ -1,0 +1,59 @@
+"""An empty spec is a working pool, and says so."""
+
+from tests.e2e.support.jobs import shell_job
+from tests.e2e.support.pool import POOL_KIND, Pool, describe, is_ready
+
+CONDITIONS = {
+    "Ready": "True",
+    "Accepted": "True",
+    "ConfigValid": "True",
+    "UsersValid": "True",
+    "ManagerReady": "True",
+    "SubmitterReady": "True",
+    "ExecutorsReady": "True",
+    "Reconciling": "False",
+    "Stalled": "False",
+}
+
+
+def test_ready_means_that_every_pod_is_ready(plain_pool: Pool) -> None:
+    plain_pool.wait_ready()
+
+    pods = plain_pool.pods()
+    assert len(pods) == 3, describe(pods)
+    assert all(is_ready(pod) for pod in pods), describe(pods)
+
+
+def test_runs_a_job(plain_pool: Pool) -> None:
+    plain_pool.wait_ready()
+
+    job = plain_pool.submit(shell_job("echo hello from $(id -un)"))
+
+    assert job.wait_done(60).startswith("hello from slot1_")
+    log = job.file("job.log")
+    assert plain_pool.executor("executor") in log, log
+
+
+def test_status_and_columns_tell_what_is(plain_pool: Pool) -> None:
+    plain_pool.wait_ready()
+
+    live = plain_pool.live()
+    generation = live["metadata"]["generation"]
+    conditions = live["status"]["conditions"]
+    assert {item["type"]: item["status"] for item in conditions} == CONDITIONS
+    assert {item["observedGeneration"] for item in conditions} == {generation}
+    assert live["status"]["observedGeneration"] == generation
+    assert live["status"]["executors"] == [{"name": "executor", "desired": 1, "ready": 1, "draining": 0}]
+    header, row = plain_pool.kubectl("get", POOL_KIND).splitlines()
+    assert header.split() == ["NAME", "READY", "EXECUTORS", "SSH", "AGE"]
+    assert row.split()[:3] == ["plain", "True", "1/1"]
+
+
+def test_nothing_of_ssh_exists_when_nobody_asked_for_it(plain_pool: Pool) -> None:
+    plain_pool.wait_ready()
+
+    objects = {(obj["kind"], obj["metadata"]["name"]) for obj in plain_pool.objects()}
+    assert not [name for _, name in objects if "ssh" in name]
+    (submitter,) = plain_pool.pods("submitter")
+    assert [container["name"] for container in submitter["spec"]["containers"]] == ["condor"]
+    assert "submitter" not in plain_pool.live()["status"]
