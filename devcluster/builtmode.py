@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from devcluster import (
     apt,
@@ -39,8 +38,8 @@ class BuiltCluster:
         """Return the content key of what a cluster of this checkout consists of."""
         settings, archive = self._settings, self._archive
         roots = [root.path(settings, archive).name for root in (rootfs.DOCKER, *rootfs.SLIM)]
-        source = Path(calico.__file__).read_text(encoding="utf-8")
-        return content_key(nodeimage.key(settings, archive), roots, source, kind.configuration(self._workers))
+        network = calico.kustomization(list(calico.MANIFESTS), "", "", Mode.BUILD)
+        return content_key(nodeimage.key(settings, archive), roots, network, kind.configuration(self._workers))
 
     def observe(self, state: State | None) -> Observation:
         settings = self._settings

@@ -123,7 +123,7 @@ def lay_out(overlay: Path, files: Mapping[str, Path]) -> None:
 
 def build(settings: Settings, archive: Archive, kubeadm: Path) -> list[str]:
     """Make all images unless they are there; return their names."""
-    base = f"condorpool-devcluster/cluster:{key(settings, archive)}"
+    base = "condorpool-devcluster/cluster:latest"
     images = [*(image_for(name) for name in kubeadm_images(kubeadm)), *ADDONS]
     if docker.label(settings, base, KEY_LABEL) != key(settings, archive):
         overlay = settings.runtime / "cluster-overlay"
@@ -136,5 +136,6 @@ def build(settings: Settings, archive: Archive, kubeadm: Path) -> list[str]:
         shutil.rmtree(overlay)
     for image in images:
         if docker.label(settings, image.name, KEY_LABEL) != key(settings, archive):
-            docker.query(settings, "build", "--tag", image.name, "-", stdin=image.dockerfile(base), timeout=120)
+            with docker.replacing(settings, image.name):
+                docker.query(settings, "build", "--tag", image.name, "-", stdin=image.dockerfile(base), timeout=120)
     return [image.name for image in images]

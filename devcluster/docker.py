@@ -6,7 +6,8 @@ root), so none of its mounts are ever visible outside: they vanish with its last
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from devcluster import daemons, netns
@@ -131,6 +132,16 @@ def label(settings: Settings, image: str, name: str) -> str:
         return ""
 
 
+@contextmanager
+def replacing(settings: Settings, image: str) -> Iterator[None]:
+    """Remove the image that loses its name in this context, unless something is made from it."""
+    before = query(settings, "image", "ls", "--quiet", "--no-trunc", image)
+    yield
+    if before and before != query(settings, "image", "ls", "--quiet", "--no-trunc", image):
+        with suppress(CommandError):
+            query(settings, "image", "rm", before)
+
+
 def import_trees(
     settings: Settings, image: str, trees: Sequence[Path], changes: Sequence[str], *, log: Path, timeout: float = 300
 ) -> None:
@@ -152,7 +163,8 @@ def import_trees(
     flags = [word for change in changes for word in ("--change", change)]
     unpack = shell_words([client(settings), "import", *flags, "-", image])
     env = {**os.environ, **environment(settings)}
-    run(["bash", "-o", "pipefail", "-ec", f"{pack} | {unpack}"], log=log, timeout=timeout, env=env)
+    with replacing(settings, image):
+        run(["bash", "-o", "pipefail", "-ec", f"{pack} | {unpack}"], log=log, timeout=timeout, env=env)
 
 
 def remove_containers(settings: Settings, names: Sequence[str]) -> None:

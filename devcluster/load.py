@@ -1,9 +1,13 @@
 """Docker images into all nodes: only what a node lacks, read from Docker once, imported by all nodes side by side."""
 
+import io
 import subprocess
+import tarfile
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import IO, Any
 
 from devcluster import shell, state
 from devcluster.errors import CommandError, DevClusterError
@@ -65,6 +69,34 @@ def load(images: Sequence[str], settings: Settings, progress: Progress) -> None:
         loader.stream(wanted, targets)
 
 
+class FanOut(io.RawIOBase):
+    """One output that writes to several; one that is closed by its reader is passed over."""
+
+    def __init__(self, sinks: Sequence[IO[bytes]]) -> None:
+        self._sinks = sinks
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        for sink in self._sinks:
+            with suppress(BrokenPipeError):  # the exit status of its import tells why
+                sink.write(data)
+        return len(data)
+
+
+def copy_archive(source: IO[bytes], target: FanOut, known: AbstractSet[str]) -> None:
+    """Copy an image archive in OCI layout without the blobs that the receiver has."""
+    with (
+        tarfile.open(fileobj=source, mode="r|") as before,
+        tarfile.open(fileobj=target, mode="w|", bufsize=_CHUNK, format=tarfile.GNU_FORMAT) as after,
+    ):
+        for member in before:
+            folder, _, digest = member.name.rpartition("/")
+            if not (folder == "blobs/sha256" and digest in known):
+                after.addfile(member, before.extractfile(member) if member.isfile() else None)
+
+
 class _Loader:
     """Docker commands with the environment that reaches the right daemon."""
 
@@ -88,21 +120,25 @@ class _Loader:
     def node_images(self, node: str) -> dict[str, str]:
         return parse_images(output(["docker", "exec", node, *_CTR, "list"], env=self._environment))
 
+    def node_blobs(self, node: str) -> set[str]:
+        """Return the digests in the node's content store, without their algorithm."""
+        command = ["docker", "exec", node, "ctr", "--namespace=k8s.io", "content", "list", "--quiet"]
+        return {digest.partition(":")[2] for digest in output(command, env=self._environment).split()}
+
     def stream(self, images: Sequence[str], nodes: Sequence[str]) -> None:
-        """Run one ``docker save`` and give its output to one import per node."""
+        """Run one ``docker save`` and give its output to one import per node, without layers that all nodes have."""
         save_command = ["docker", "save", *images]
-        import_command = [*_CTR, "import", "--all-platforms", "--digests", "-"]
+        import_command = [*_CTR, "import", "--all-platforms", "-"]
         commands = {node: ["docker", "exec", "--interactive", node, *import_command] for node in nodes}
-        with subprocess.Popen(save_command, stdout=subprocess.PIPE, env=self._environment) as save:
+        with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+            known = set.intersection(*pool.map(self.node_blobs, nodes))
             imports = {node: self._start(command) for node, command in commands.items()}
-            assert save.stdout is not None
-            while chunk := save.stdout.read(_CHUNK):
-                for process in imports.values():
-                    assert process.stdin is not None
-                    with suppress(BrokenPipeError):  # its exit status tells why
-                        process.stdin.write(chunk)
-            with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
-                results = dict(zip(nodes, pool.map(_finish, imports.values()), strict=True))
+            sinks = [process.stdin for process in imports.values() if process.stdin is not None]
+            with subprocess.Popen(save_command, stdout=subprocess.PIPE, env=self._environment) as save:
+                assert save.stdout is not None
+                with suppress(tarfile.ReadError):  # the exit status of docker save tells why
+                    copy_archive(save.stdout, FanOut(sinks), known)
+            results = dict(zip(nodes, pool.map(_finish, imports.values()), strict=True))
         if save.returncode != 0:
             raise CommandError(shell_words(save_command), f"exit status {save.returncode}")
         for node, (status, text) in results.items():

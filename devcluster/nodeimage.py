@@ -21,6 +21,9 @@ NAME = f"kindest/node:v{versions.KUBERNETES}"
 _ENABLED_UNITS = ("containerd.service", "kubelet.service", "undo-mount-hacks.service")
 _HOOK = "/kind/bin/mount-product-files.sh"
 
+_CONFIG_PROBE = 'sandbox_image = ""\nrestrict_oom_score_adj = false'
+"""What the content key runs through ``containerd_config`` to notice a changed adaptation."""
+
 _IMPORT = """
 set -eu
 mkdir -p /run/containerd
@@ -74,7 +77,7 @@ def key(settings: Settings, archive: Archive) -> str:
         clusterimages.key(settings, archive),
         (versions.KIND, versions.KUBERNETES),
         (_ENABLED_UNITS, _HOOK, _IMPORT, _CHANGES),
-        Path(__file__).read_text(encoding="utf-8"),
+        (containerd_config(_CONFIG_PROBE, ""), base_spec({"process": {}})),
         storage.manifest(),
     )
 
@@ -135,5 +138,6 @@ def _import_images(settings: Settings, base: str, images: Sequence[str], wanted:
     run(["bash", "-o", "pipefail", "-ec", f"{save} | {load}"], log=log, timeout=600, env=environment)
     changes = [*_CHANGES, f"LABEL {clusterimages.KEY_LABEL}={wanted}"]
     words = [word for change in changes for word in ("--change", change)]
-    docker.query(settings, "commit", *words, name, NAME, timeout=300)
+    with docker.replacing(settings, NAME):
+        docker.query(settings, "commit", *words, name, NAME, timeout=300)
     docker.remove_containers(settings, [name])

@@ -72,7 +72,7 @@ PROGRAMS = (
     _calico("apiserver", "apiserver/cmd/apiserver", f"{CALICO_MODULE}/apiserver/cmd/apiserver/server.VERSION"),
     GoProgram("coredns", "clusterapps", "./coredns"),
     GoProgram("local-path-provisioner", "clusterapps", "github.com/rancher/local-path-provisioner"),
-    GoProgram("helm", "helm", "helm.sh/helm/v4/cmd/helm"),
+    GoProgram("helm", "helm", "helm.sh/helm/v4/cmd/helm", (("helm.sh/helm/v4/internal/version.version", f"v{HELM}"),)),
 )
 
 HOST_NAMES = (*KUBERNETES_NAMES, "etcd", "helm", "kind")
