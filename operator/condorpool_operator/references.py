@@ -28,7 +28,7 @@ _PUBLIC_KEY = re.compile(
 )
 
 
-class _UnusableError(Exception):
+class UnusableError(Exception):
     """A referenced object or key is missing or cannot be used."""
 
     def __init__(self, reason: Reason, message: str) -> None:
@@ -80,7 +80,7 @@ async def read_configs(
             pool_wide = [("spec.config", reference.name) for reference in pool.spec.config.config_map_refs]
             mine = [(path, reference.name) for reference in own.config_map_refs]
             result[component] = _files(pool_wide + mine, found)
-        except _UnusableError as error:
+        except UnusableError as error:
             problems[str(error)] = Problem(ConditionType.CONFIG_VALID, error.reason, str(error))
             live = children.get(CONFIG_MAP.name, names.config(component))
             if live is not None:
@@ -96,18 +96,18 @@ def _files(references: list[tuple[str, str]], found: Mapping[str, Mapping[str, A
         where = f"{path}.configMapRefs[{name}]"
         config_map = found[name]
         if config_map is None:
-            raise _UnusableError(
+            raise UnusableError(
                 Reason.CONFIG_MAP_NOT_FOUND, f"{where}: there is no ConfigMap {name}: create it or remove the reference"
             )
         if config_map.get("binaryData"):
-            raise _UnusableError(
+            raise UnusableError(
                 Reason.CONFIG_MAP_INVALID,
                 f"{where}: ConfigMap {name} has binaryData: keep configuration as text in data",
             )
         for key, text in sorted((config_map.get("data") or {}).items()):
             file_name = user_file_name(position, name, key)
             if len(file_name) > _NAME_LIMIT:
-                raise _UnusableError(Reason.CONFIG_MAP_INVALID, f"{where}: the key {key[:40]}… is too long: shorten it")
+                raise UnusableError(Reason.CONFIG_MAP_INVALID, f"{where}: the key {key[:40]}… is too long: shorten it")
             files[file_name] = text
     return files
 
@@ -125,7 +125,7 @@ async def read_accounts(
     for user in ssh.users if ssh else []:
         try:
             logins.append(await _login(kube, pool, user))
-        except _UnusableError as error:
+        except UnusableError as error:
             logins.append(Login(user.name, keep=True))
             problems.append(Problem(ConditionType.USERS_VALID, error.reason, str(error)))
     return await update_accounts(database, logins, hasher), problems
@@ -147,18 +147,18 @@ async def _text(kube: Kube, pool: Pool, field: str, reference: SecretKeyReferenc
     key = reference.key or default_key
     secret = await kube.get(SECRET, pool.namespace, reference.name)
     if secret is None:
-        raise _UnusableError(
+        raise UnusableError(
             Reason.SECRET_NOT_FOUND, f"{field}: there is no Secret {reference.name}: create it with the key {key}"
         )
     encoded = (secret.get("data") or {}).get(key)
     if encoded is None:
-        raise _UnusableError(
+        raise UnusableError(
             Reason.SECRET_INVALID, f"{field}: Secret {reference.name} has no key {key}: add it, or name the right key"
         )
     try:
         return base64.b64decode(encoded).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise _UnusableError(
+        raise UnusableError(
             Reason.SECRET_INVALID, f"{field}: key {key} of Secret {reference.name} is not UTF-8 text"
         ) from None
 
@@ -168,12 +168,12 @@ def check_keys(text: str, field: str) -> str:
     lines = [line.strip() for line in text.splitlines()]
     keys = [line for line in lines if line and not line.startswith("#")]
     if "\0" in text or not keys:
-        raise _UnusableError(
+        raise UnusableError(
             Reason.SECRET_INVALID, f"{field}: holds no public key: put the user's id_ed25519.pub or the like there"
         )
     for number, line in enumerate(lines, start=1):
         if line in keys and not _PUBLIC_KEY.search(line):
-            raise _UnusableError(
+            raise UnusableError(
                 Reason.SECRET_INVALID, f"{field}: line {number} is not a public key as ssh-keygen writes it"
             )
     return "\n".join(keys) + "\n"
@@ -183,11 +183,11 @@ def check_password(text: str, field: str) -> str:
     """Return a password without the newline that editors add; the message of a refusal never holds it."""
     password = text.removesuffix("\n").removesuffix("\r")
     if not password:
-        raise _UnusableError(Reason.SECRET_INVALID, f"{field}: the password is empty")
+        raise UnusableError(Reason.SECRET_INVALID, f"{field}: the password is empty")
     if len(password.encode()) > _PASSWORD_LIMIT:
-        raise _UnusableError(Reason.SECRET_INVALID, f"{field}: the password has more than {_PASSWORD_LIMIT} bytes")
+        raise UnusableError(Reason.SECRET_INVALID, f"{field}: the password has more than {_PASSWORD_LIMIT} bytes")
     if not password.isprintable():
-        raise _UnusableError(
+        raise UnusableError(
             Reason.SECRET_INVALID, f"{field}: the password holds a newline or another control character"
         )
     return password

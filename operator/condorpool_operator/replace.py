@@ -1,6 +1,7 @@
 """Replaces executors whose pods are outdated, a few at a time: a deletion is a drain, so no job is lost by it."""
 
 import math
+from collections.abc import Sequence
 
 from . import naming
 from .api.v1alpha1 import ExecutorGroup
@@ -21,7 +22,7 @@ def max_unavailable(group: ExecutorGroup) -> int:
     return max(1, math.floor(replicas(group) * int(value.removesuffix("%")) / 100))
 
 
-def pods_to_replace(group: ExecutorGroup, stateful_set: Obj, pods: list[Obj]) -> list[Obj]:
+def pods_to_replace(group: ExecutorGroup, stateful_set: Obj, pods: Sequence[Obj]) -> list[Obj]:
     """Return the pods to delete now: outdated ones that are not ready first, at no cost; then from the tail what the budget allows."""
     staying = [pod for pod in pods if not is_terminating(pod)]
     outdated = [pod for pod in staying if is_outdated(pod, stateful_set)]
@@ -42,5 +43,5 @@ async def replace_outdated(kube: Kube, pool: Pool, names: Names, children: Child
         stateful_set = children.get(STATEFUL_SET.name, names.group(group.name))
         if stateful_set is None:
             continue
-        for pod in pods_to_replace(group, stateful_set, list(children.pods(naming.EXECUTOR, group.name))):
+        for pod in pods_to_replace(group, stateful_set, children.pods(naming.EXECUTOR, group.name)):
             await kube.delete(POD, pool.namespace, pod["metadata"]["name"], pod["metadata"]["uid"])

@@ -123,7 +123,9 @@ class ApiServer:
                 urllib.request.urlopen(request, timeout=2, context=context).close()
                 return
             time.sleep(0.2)
-        raise TimeoutError(f"the API server was not ready in {READY_SECONDS} s: see {self.directory}/kube-apiserver.log")
+        raise TimeoutError(
+            f"the API server was not ready in {READY_SECONDS} s: see {self.directory}/kube-apiserver.log"
+        )
 
 
 def binaries_directory() -> Path:

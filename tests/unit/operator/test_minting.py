@@ -1,0 +1,103 @@
+"""Credentials: as HTCondor computes them, made once, healed when half of them is gone."""
+
+import base64
+import hashlib
+import hmac
+import json
+
+import pytest
+
+from condorpool_operator import minting
+from condorpool_operator.builders.context import Credentials
+from condorpool_operator.builders.credentials import build_credentials
+from condorpool_operator.minting import complete_credentials, new_signing_key, new_token, token_is_good
+from condorpool_operator.naming import Names
+from condorpool_operator.observe import Children
+
+from .factories import make_context
+
+NAMES = Names("demo", "physics")
+DOMAIN = "demo.physics"
+
+
+def children(credentials: Credentials) -> Children:
+    return Children(build_credentials(make_context({}, credentials=credentials)))
+
+
+def segments(token: bytes) -> list[bytes]:
+    return [base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)) for part in token.split(b".")]
+
+
+def condor_signature(signing_key: bytes, signed: bytes) -> bytes:
+    """HTCondor's own computation, from its parts: unscramble, HKDF-SHA256 (extract, one expand), HMAC-SHA256."""
+    password = bytes(byte ^ b"\xde\xad\xbe\xef"[index % 4] for index, byte in enumerate(signing_key))
+    extracted = hmac.new(b"htcondor", password, hashlib.sha256).digest()
+    expanded = hmac.new(extracted, b"master jwt\x01", hashlib.sha256).digest()
+    return hmac.new(expanded, signed, hashlib.sha256).digest()
+
+
+@pytest.mark.parametrize("role", ["submitter", "executor"])
+def test_a_token_is_what_htcondor_would_sign(role: str) -> None:
+    key = new_signing_key()
+    token = new_token(key, role, DOMAIN)
+    header, payload, signature = segments(token)
+    assert json.loads(header)["kid"] == role
+    claims = json.loads(payload)
+    assert (claims["sub"], claims["iss"]) == (f"{role}@{DOMAIN}", DOMAIN)
+    assert claims["scope"].split() == [f"condor:/{level}" for level in minting.SCOPES[role]]
+    assert signature == condor_signature(key, token.rpartition(b".")[0])
+
+
+def test_no_scope_lets_anybody_submit_or_administrate() -> None:
+    levels = {level for scopes in minting.SCOPES.values() for level in scopes}
+    assert levels <= {"ADVERTISE_SCHEDD", "ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"}
+    assert "ADVERTISE_SCHEDD" not in minting.SCOPES["executor"]
+    assert "ADVERTISE_STARTD" not in minting.SCOPES["submitter"]
+
+
+def test_what_is_there_is_kept() -> None:
+    first = complete_credentials(NAMES, Children(), ssh=True)
+    assert complete_credentials(NAMES, children(first), ssh=True) == first
+
+
+def test_two_pools_share_nothing() -> None:
+    one, other = (complete_credentials(NAMES, Children(), ssh=True) for _ in range(2))
+    assert not set(one.signing_keys.values()) & set(other.signing_keys.values())
+    assert one.host_key != other.host_key
+
+
+def test_without_ssh_there_is_no_host_key() -> None:
+    assert complete_credentials(NAMES, Children(), ssh=False).host_key is None
+
+
+def test_a_lost_token_is_minted_from_the_key_that_is_there() -> None:
+    first = complete_credentials(NAMES, Children(), ssh=False)
+    live = children(first)
+    live.remove("Secret", NAMES.token("executor"))
+    second = complete_credentials(NAMES, live, ssh=False)
+    assert second.signing_keys == first.signing_keys
+    assert second.tokens["submitter"] == first.tokens["submitter"]
+    assert token_is_good(second.tokens["executor"], first.signing_keys["executor"], "executor", DOMAIN)
+
+
+def test_a_lost_key_ends_the_tokens_made_with_it() -> None:
+    first = complete_credentials(NAMES, Children(), ssh=False)
+    live = children(first)
+    live.remove("Secret", NAMES.signing_keys)
+    second = complete_credentials(NAMES, live, ssh=False)
+    assert second.signing_keys != first.signing_keys
+    for role, token in second.tokens.items():
+        assert token_is_good(token, second.signing_keys[role], role, DOMAIN)
+        assert not token_is_good(first.tokens[role], second.signing_keys[role], role, DOMAIN)
+
+
+@pytest.mark.parametrize("token", [b"", b"x", b"a.b.c", b"\xff\xfe"])
+def test_rubbish_is_no_token(token: bytes) -> None:
+    assert not token_is_good(token, new_signing_key(), "executor", DOMAIN)
+
+
+def test_a_token_of_another_role_or_pool_is_not_good() -> None:
+    key = new_signing_key()
+    token = new_token(key, "submitter", DOMAIN)
+    assert not token_is_good(token, key, "executor", DOMAIN)
+    assert not token_is_good(token, key, "submitter", "other.physics")

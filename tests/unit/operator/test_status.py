@@ -1,0 +1,161 @@
+"""Status is a pure function of what was seen, and tells each truth once."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from condorpool_operator.api.status import ConditionType, Reason
+from condorpool_operator.status import (
+    Group,
+    Observation,
+    Problem,
+    Workload,
+    compute_status,
+    invalid_status,
+    paused_status,
+    transitions,
+)
+
+NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
+UP, DOWN = Workload(ready=True, message="up"), Workload(ready=False, message="down")
+FULL = Group("cpu", desired=2, ready=2, draining=0, outdated=0)
+
+
+def observation(**changes: Any) -> Observation:
+    values: dict[str, Any] = {
+        "manager": UP,
+        "submitter": UP,
+        "groups": (FULL,),
+        "problems": (),
+        "image": "i",
+        "collector": "c:9618",
+        "ssh_on": True,
+        "ssh_endpoint": "1.2.3.4:30022",
+    }
+    return Observation(**(values | changes))
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {condition["type"]: (condition["status"], condition["reason"]) for condition in status["conditions"]}
+
+
+def problem(condition: ConditionType = ConditionType.USERS_VALID, reason: Reason = Reason.SECRET_NOT_FOUND) -> Problem:
+    return Problem(condition, reason, "field: what, fix")
+
+
+def test_a_whole_pool_is_ready() -> None:
+    status = compute_status(3, observation(), {}, NOW)
+    states = conditions(status)
+    assert states["Ready"] == ("True", "Available")
+    assert states["Reconciling"][0] == states["Stalled"][0] == "False"
+    assert status["executorsReady"] == "2/2"
+    assert status["submitter"]["ssh"]["endpoint"] == "1.2.3.4:30022"
+
+
+@pytest.mark.parametrize(
+    ("changes", "condition", "reason", "stalled"),
+    [
+        ({"manager": DOWN}, "ManagerReady", "PodsNotReady", False),
+        ({"submitter": DOWN}, "SubmitterReady", "PodsNotReady", False),
+        ({"groups": (Group("cpu", 2, 1, 0, 0),)}, "ExecutorsReady", "PodsNotReady", False),
+        ({"groups": (Group("cpu", 2, 1, 0, 1),)}, "ExecutorsReady", "RollingOut", False),
+        ({"problems": (problem(),)}, "UsersValid", "SecretNotFound", True),
+        (
+            {"problems": (problem(ConditionType.CONFIG_VALID, Reason.CONFIG_MAP_NOT_FOUND),)},
+            "ConfigValid",
+            "ConfigMapNotFound",
+            True,
+        ),
+        (
+            {"problems": (problem(ConditionType.MANAGER_READY, Reason.API_UNAVAILABLE),)},
+            "ManagerReady",
+            "ApiUnavailable",
+            False,
+        ),
+    ],
+)
+def test_one_thing_missing_makes_a_pool_not_ready(
+    changes: dict[str, Any], condition: str, reason: str, stalled: bool
+) -> None:
+    states = conditions(compute_status(1, observation(**changes), {}, NOW))
+    assert states[condition] == ("False", reason)
+    assert states["Ready"] == ("False", reason)
+    assert states["Stalled"][0] == str(stalled)
+    assert states["Reconciling"][0] == str(not stalled)
+
+
+def test_draining_executors_do_not_count_against_readiness() -> None:
+    status = compute_status(1, observation(groups=(Group("cpu", 2, 2, 3, 0),)), {}, NOW)
+    assert conditions(status)["Ready"][0] == "True"
+
+
+def test_every_condition_is_about_this_generation() -> None:
+    status = compute_status(7, observation(manager=DOWN), {}, NOW)
+    assert {condition["observedGeneration"] for condition in status["conditions"]} == {7}
+
+
+def test_the_same_sight_is_the_same_status() -> None:
+    first = compute_status(1, observation(), {}, NOW)
+    assert compute_status(1, observation(), first, LATER) == first
+
+
+def test_only_a_turn_moves_the_time() -> None:
+    first = compute_status(1, observation(), {}, NOW)
+    second = compute_status(2, observation(manager=DOWN), first, LATER)
+    times = {condition["type"]: condition["lastTransitionTime"] for condition in second["conditions"]}
+    assert times["ManagerReady"] == times["Ready"] == LATER
+    assert times["SubmitterReady"] == NOW
+
+
+def test_an_invalid_spec_keeps_what_is_known_of_the_running_pool() -> None:
+    good = compute_status(1, observation(), {}, NOW)
+    bad = invalid_status(2, "spec.x: wrong", good, LATER)
+    assert conditions(bad)["Accepted"] == ("False", "InvalidSpec")
+    assert conditions(bad)["Ready"] == ("False", "InvalidSpec")
+    assert conditions(bad)["ManagerReady"][0] == "Unknown"
+    assert bad["executors"] == good["executors"]
+    assert bad["observedGeneration"] == 2
+
+
+def test_a_paused_pool_says_so() -> None:
+    states = conditions(paused_status(2, {}, NOW))
+    assert states["Ready"] == ("Unknown", "Paused")
+    assert states["Reconciling"][0] == states["Stalled"][0] == "False"
+
+
+class TestEvents:
+    def test_ready_once(self) -> None:
+        waiting = compute_status(1, observation(manager=DOWN), {}, NOW)
+        ready = compute_status(1, observation(), waiting, NOW)
+        assert transitions({}, waiting) == []
+        assert [event[:2] for event in transitions(waiting, ready)] == [("Normal", "Ready")]
+        assert transitions(ready, compute_status(1, observation(), ready, LATER)) == []
+
+    def test_a_finding_on_a_ready_pool_is_one_warning(self) -> None:
+        ready = compute_status(1, observation(), {}, NOW)
+        bad = compute_status(2, observation(problems=(problem(),)), ready, NOW)
+        assert transitions(ready, bad) == [("Warning", "SecretNotFound", "field: what, fix")]
+        again = compute_status(2, observation(problems=(problem(),)), bad, LATER)
+        assert transitions(bad, again) == []
+
+    def test_lost_readiness_is_told(self) -> None:
+        ready = compute_status(1, observation(), {}, NOW)
+        lost = compute_status(1, observation(submitter=DOWN), ready, NOW)
+        assert [event[:2] for event in transitions(ready, lost)] == [("Warning", "PodsNotReady")]
+
+    def test_progress_is_not_told(self) -> None:
+        one = compute_status(1, observation(groups=(Group("cpu", 3, 1, 0, 0),)), {}, NOW)
+        two = compute_status(1, observation(groups=(Group("cpu", 3, 2, 0, 0),)), one, NOW)
+        assert transitions(one, two) == []
+
+
+@given(st.lists(st.sampled_from([UP, DOWN]), min_size=2, max_size=2), st.integers(0, 3), st.integers(0, 3))
+def test_ready_is_the_conjunction_of_all_conditions(workloads: list[Workload], ready: int, outdated: int) -> None:
+    group = Group("cpu", 3, ready, 0, outdated)
+    seen = observation(manager=workloads[0], submitter=workloads[1], groups=(group,))
+    states = conditions(compute_status(1, seen, {}, NOW))
+    parts = ("Accepted", "ConfigValid", "UsersValid", "ManagerReady", "SubmitterReady", "ExecutorsReady")
+    assert (states["Ready"][0] == "True") == all(states[part][0] == "True" for part in parts)
+    assert (states["Reconciling"][0] == "True") == (states["Ready"][0] != "True")
