@@ -43,7 +43,7 @@ class Console:
 
     def run(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
         """Show a command and run it, its output passed through."""
-        self.say(f"$ {shlex.join(command)}")
+        self.say(f"$ {as_typed(command)}")
         if subprocess.run(command, cwd=ROOT, env=env, check=False).returncode != 0:
             raise CommandFailedError(shlex.join(command))
 
@@ -59,6 +59,11 @@ class Console:
         if not quiet:
             self.show(result.stdout)
         return result.stdout
+
+
+def as_typed(command: Sequence[str]) -> str:
+    """Return a command line as a user at the repository's root would type it."""
+    return shlex.join(command).replace(sys.executable, "python3").replace(f"{ROOT}/", "")
 
 
 def in_cluster(*command: str) -> list[str]:

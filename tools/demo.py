@@ -7,7 +7,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.console import BUILD, RELEASE, ROOT, SYSTEM_NAMESPACE, CommandFailedError, Console, exit_status, in_cluster
+from tools.console import (
+    BUILD,
+    RELEASE,
+    ROOT,
+    SYSTEM_NAMESPACE,
+    CommandFailedError,
+    Console,
+    as_typed,
+    exit_status,
+    in_cluster,
+)
 from tools.deploy import install_operator
 from tools.images import build_images
 
@@ -130,7 +140,7 @@ def farewell(console: Console, session: Session) -> None:
 The cluster stays up. Everything below goes through `python3 -m devcluster run --`, which enters its network:
 
   python3 -m devcluster run -- bash                                            # a shell there, with kubectl and helm
-  {shlex.join(("python3", *in_cluster(*session.command())[1:]))}
+  {as_typed(in_cluster(*session.command()))}
   python3 -m devcluster run -- kubectl explain condorpool.spec.submitter
   python3 -m devcluster run -- kubectl describe -n {NAMESPACE} condorpool {POOL}
   python3 -m devcluster run -- kubectl patch -n {NAMESPACE} condorpool {POOL} --type=json \\

@@ -14,7 +14,16 @@ def install_operator(console: Console) -> None:
     image_id = console.cluster("docker", "image", "inspect", "--format", "{{.Id}}", OPERATOR, quiet=True).strip()
     console.cluster(
         *("helm", "upgrade", "--install", RELEASE, "charts/condorpool-operator"),
-        *("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m", "--hide-notes"),
+        *(
+            "--namespace",
+            SYSTEM_NAMESPACE,
+            "--create-namespace",
+            "--wait",
+            "--timeout",
+            "3m",
+            "--hide-notes",
+            "--take-ownership",
+        ),
         *("--set-string", f"podAnnotations.image-id={image_id.removeprefix('sha256:')[:12]}"),
     )
 

@@ -1,0 +1,215 @@
+"""The chart, rendered by Helm itself: what it grants, what it refuses, and that it says the same as the code."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from condorpool_operator.kinds import APPLIED, CLAIM
+from condorpool_operator.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+CHART = ROOT / "charts" / "condorpool-operator"
+CRD_NAME = "condorpools.condorpool.dev.yaml"
+
+Objects = dict[tuple[str, str], dict[str, Any]]
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("helm")
+    assert program, 'helm is not on PATH: run `make test-unit`, or PATH="$(python3 -m devcluster binaries helm):$PATH"'
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def render(*values: str) -> Objects:
+    settings = [f"--set-json={value}" for value in values]
+    done = helm("template", "condorpool-operator", str(CHART), "--namespace", "ops", *settings)
+    assert done.returncode == 0, done.stderr
+    return {
+        (obj["kind"], obj["metadata"].get("namespace", "") + "/" + obj["metadata"]["name"]): obj
+        for obj in yaml.safe_load_all(done.stdout)
+        if obj
+    }
+
+
+def only(objects: Objects, kind: str) -> dict[str, Any]:
+    (found,) = [obj for (name, _), obj in objects.items() if name == kind]
+    return found
+
+
+def kinds(objects: Objects) -> set[str]:
+    return {kind for kind, _ in objects}
+
+
+def verbs(rules: list[dict[str, Any]]) -> dict[tuple[str, str], set[str]]:
+    """Return the verbs by (group, resource)."""
+    granted: dict[tuple[str, str], set[str]] = {}
+    for rule in rules:
+        assert rule.keys() == {"apiGroups", "resources", "verbs"}
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                granted.setdefault((group, resource), set()).update(rule["verbs"])
+    return granted
+
+
+@pytest.fixture(scope="module")
+def cluster_wide() -> Objects:
+    return render()
+
+
+@pytest.fixture(scope="module")
+def namespaced() -> Objects:
+    return render('watchNamespaces=["physics","biology"]')
+
+
+def test_lint_is_clean() -> None:
+    done = helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_crd_is_the_canonical_one_and_is_kept_at_uninstall(cluster_wide: Objects) -> None:
+    canonical = yaml.safe_load((ROOT / "crds" / CRD_NAME).read_text())
+    rendered = only(cluster_wide, "CustomResourceDefinition")
+    assert rendered["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert rendered == canonical
+
+
+def test_crd_goes_with_the_release_only_when_asked() -> None:
+    assert "annotations" not in only(render("crds.keep=false"), "CustomResourceDefinition")["metadata"]
+
+
+def test_crd_can_be_left_to_an_administrator() -> None:
+    assert "CustomResourceDefinition" not in kinds(render("crds.install=false"))
+
+
+def test_every_setting_is_given_by_name(namespaced: Objects) -> None:
+    container = only(namespaced, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    given = {variable["name"]: variable["value"] for variable in container["env"]}
+    fixed = {"liveness_port"}
+    assert given.keys() == {f"CONDORPOOL_{name.upper()}" for name in Settings.model_fields.keys() - fixed}
+
+
+def test_settings_arrive(monkeypatch: pytest.MonkeyPatch, namespaced: Objects) -> None:
+    container = only(namespaced, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    settings = Settings()
+    assert settings.namespaces == ("physics", "biology")
+    assert settings == Settings.model_validate({"namespaces": "physics,biology"}), "the chart's defaults are the code's"
+    assert container["ports"][0]["containerPort"] == settings.liveness_port
+
+
+def test_whole_cluster_by_default(cluster_wide: Objects) -> None:
+    container = only(cluster_wide, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert "CONDORPOOL_NAMESPACES" not in {variable["name"] for variable in container["env"]}
+    assert kinds(cluster_wide) >= {"ClusterRole", "ClusterRoleBinding"}
+    assert not kinds(cluster_wide) & {"Role", "RoleBinding"}
+
+
+def test_namespaced_mode_grants_nothing_cluster_wide(namespaced: Objects) -> None:
+    assert not kinds(namespaced) & {"ClusterRole", "ClusterRoleBinding"}
+    places = {name for kind, name in namespaced if kind in ("Role", "RoleBinding")}
+    assert places == {"physics/condorpool-operator", "biology/condorpool-operator"}
+
+
+def test_namespaced_mode_grants_the_same_rights(cluster_wide: Objects, namespaced: Objects) -> None:
+    everywhere = verbs(only(cluster_wide, "ClusterRole")["rules"])
+    assert everywhere.pop(("apiextensions.k8s.io", "customresourcedefinitions")) == {"list", "watch"}
+    for place in ("physics", "biology"):
+        role = namespaced["Role", f"{place}/condorpool-operator"]
+        assert verbs(role["rules"]) == everywhere
+        binding = namespaced["RoleBinding", f"{place}/condorpool-operator"]
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "condorpool-operator", "namespace": "ops"}]
+
+
+def test_rights_are_those_that_the_code_uses(cluster_wide: Objects) -> None:
+    granted = verbs(only(cluster_wide, "ClusterRole")["rules"])
+    expected = {
+        ("condorpool.dev", "condorpools"): {"get", "list", "watch"},
+        ("condorpool.dev", "condorpools/status"): {"patch"},
+        ("condorpool.dev", "condorpools/finalizers"): {"update"},
+        ("", "pods"): {"list", "watch", "delete"},
+        ("", "events"): {"create"},
+        ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
+    }
+    for kind in APPLIED:
+        group = kind.api_version.rpartition("/")[0]
+        expected[group, kind.plural] = {"get", "list", "watch", "create", "patch"}
+        if kind != CLAIM:
+            expected[group, kind.plural].add("delete")
+    assert granted == expected
+
+
+def test_pod_is_confined(cluster_wide: Objects) -> None:
+    spec = only(cluster_wide, "Deployment")["spec"]
+    pod, container = spec["template"]["spec"], spec["template"]["spec"]["containers"][0]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "volumes" not in pod
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "liveness"}
+
+
+def test_selector_does_not_follow_an_upgrade(cluster_wide: Objects) -> None:
+    spec = only(cluster_wide, "Deployment")["spec"]
+    assert spec["selector"]["matchLabels"].keys() == {"app.kubernetes.io/name", "app.kubernetes.io/instance"}
+    assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+
+
+def test_values_reach_the_pod() -> None:
+    objects = render(
+        'image={"repository":"example/operator","tag":"1.2"}',
+        'imagePullSecrets=[{"name":"registry"}]',
+        'podAnnotations={"a":"b"}',
+        'podLabels={"team":"x"}',
+        'nodeSelector={"disk":"ssd"}',
+        'tolerations=[{"operator":"Exists"}]',
+        'affinity={"nodeAffinity":{}}',
+        'priorityClassName="high"',
+        'logFormat="json"',
+    )
+    template = only(objects, "Deployment")["spec"]["template"]
+    pod = template["spec"]
+    assert pod["containers"][0]["image"] == "example/operator:1.2"
+    assert {"name": "CONDORPOOL_LOG_FORMAT", "value": "json"} in pod["containers"][0]["env"]
+    assert (template["metadata"]["annotations"], template["metadata"]["labels"]["team"]) == ({"a": "b"}, "x")
+    assert (pod["imagePullSecrets"], pod["nodeSelector"]) == ([{"name": "registry"}], {"disk": "ssd"})
+    assert (pod["tolerations"], pod["affinity"]) == ([{"operator": "Exists"}], {"nodeAffinity": {}})
+    assert pod["priorityClassName"] == "high"
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ('watchNamespace=["physics"]', "additional properties 'watchNamespace' not allowed"),
+        ('image={"repo":"x"}', "additional properties 'repo' not allowed"),
+        ('watchNamespaces=["Physics"]', "/watchNamespaces/0"),
+        ('watchNamespaces="physics"', "/watchNamespaces"),
+        ('image={"pullPolicy":"Sometimes"}', "/image/pullPolicy"),
+        ('logFormat="xml"', "/logFormat"),
+        ('clusterDomain="Not A Domain"', "/clusterDomain"),
+        ("workers=0", "/workers"),
+        ("resyncSeconds=1", "/resyncSeconds"),
+        ("requestTimeoutSeconds=0", "/requestTimeoutSeconds"),
+        ('crds={"install":"yes"}', "/crds/install"),
+        ("imagePullSecrets=[{}]", "/imagePullSecrets/0"),
+    ],
+)
+def test_wrong_values_are_refused(value: str, complaint: str) -> None:
+    done = helm("template", "x", str(CHART), f"--set-json={value}")
+    assert done.returncode != 0
+    assert complaint in done.stderr
+
+
+def test_notes_name_the_next_command() -> None:
+    done = helm("install", "x", str(CHART), "--dry-run=client", '--set-json=watchNamespaces=["physics"]')
+    notes = done.stdout.partition("NOTES:")[2]
+    assert "kubectl apply -n physics" in notes, done.stderr
+    assert "kubectl wait -n physics condorpool/first --for=condition=Ready" in notes
