@@ -11,6 +11,8 @@ from collections.abc import Callable
 from .loop import Loop
 
 Address = tuple[str, int]
+# address and start time (Unix seconds) of one life of a collector
+Identity = tuple[str, int]
 
 RETRY = 0.2
 CONNECT_LIMIT = 1.0
@@ -21,6 +23,7 @@ BELT = 60.0
 # the same while a connection has just broken
 SUSPICION = 1.0
 ESTABLISHED = "01"
+START_TOLERANCE = 3
 
 
 def answers(address: Address, limit: float = CONNECT_LIMIT) -> str | None:
@@ -38,6 +41,17 @@ def answers(address: Address, limit: float = CONNECT_LIMIT) -> str | None:
     return peer
 
 
+def parse_identity(text: str) -> Identity | None:
+    """Identity from "address start"; None when the collector has no such ad yet."""
+    address, _, start = text.partition(" ")
+    return (address, int(start)) if start.isascii() and start.isdigit() else None
+
+
+def same_collector(one: Identity, other: Identity) -> bool:
+    """The start time is computed from two clocks of the collector, and may be a second off."""
+    return one[0] == other[0] and abs(one[1] - other[1]) <= START_TOLERANCE
+
+
 def connections(peer: str, port: int, table: str = "/proc/net/tcp") -> set[str]:
     """The established connections of this network namespace to one address, each by its inode."""
     remote = f"{int.from_bytes(socket.inet_aton(peer), 'little'):08X}:{port:04X}"
@@ -51,14 +65,14 @@ class CollectorWatch:
 
     A daemon keeps one connection to its collector open, and the kernel ends it when the collector goes: reading the
     socket table each second costs nothing and sees also a restart within 2 s. Only then, and once per BELT, is the
-    collector asked for its identity by `ask`, which calls back with a text (None: no answer).
+    collector asked for its identity by `ask`, which calls back with it (None: no answer).
     """
 
     def __init__(
         self,
         loop: Loop,
         address: Address,
-        ask: Callable[[Callable[[str | None], None]], None],
+        ask: Callable[[Callable[[Identity | None], None]], None],
         reconfigure: Callable[[str], None],
         *,
         sample: Callable[[str, int], set[str]] = connections,
@@ -71,7 +85,7 @@ class CollectorWatch:
         self._sample = sample
         self._probe = probe
         self._peer: str | None = None
-        self._identity: str | None = None
+        self._identity: Identity | None = None
         self._joined = False
         self._recent: set[str] = set()
         self._lasting: set[str] = set()
@@ -119,7 +133,7 @@ class CollectorWatch:
         self._recent = seen
         return lost
 
-    def _answered(self, identity: str | None) -> None:
+    def _answered(self, identity: Identity | None) -> None:
         self._asking = False
         now = self._loop.clock()
         if identity is None:
@@ -127,12 +141,18 @@ class CollectorWatch:
                 self._suspicious_since = now
             self._ask_at = now + SUSPICION
             return
-        if identity != self._identity and (self._identity is not None or not self._joined):
+        if self._is_new(identity):
             self._rejoin(now)
         self._identity = identity
         self._joined = True
         self._suspicious_since = None
         self._ask_at = now + BELT * (0.8 + 0.4 * os.urandom(1)[0] / 255)
+
+    def _is_new(self, identity: Identity) -> bool:
+        """Whether the daemons know another collector than this one, or perhaps none."""
+        if self._identity is None:
+            return not self._joined or self._suspicious_since is not None
+        return not same_collector(identity, self._identity)
 
     def _rejoin(self, now: float) -> None:
         since = self._suspicious_since

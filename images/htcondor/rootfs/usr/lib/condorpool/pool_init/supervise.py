@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Mapping
 
 from .accounts import install_slot_accounts
-from .collector import LONGEST_WAIT, RETRY, CollectorWatch, answers
+from .collector import LONGEST_WAIT, RETRY, CollectorWatch, Identity, answers, parse_identity
 from .drain import Shutdown
 from .homes import create_homes
 from .layout import Layout, prepare
@@ -24,8 +24,10 @@ SETTLE = 3.0
 CHECK_LIMIT = 5.0
 
 MASTER = ("condor_master", "-f")
-CONFIG_CHECK = ("condor_config_val", "DAEMON_LIST")
-COLLECTOR_IDENTITY = ("condor_status", "-collector", "-af", "Name", "MyAddress", "DaemonStartTime")
+# expands every knob: two macros that refer to each other make a daemon spin for ever, and this check too
+CONFIG_CHECK = ("condor_config_val", "-dump", "-expanded")
+# its ad has no DaemonStartTime
+COLLECTOR_IDENTITY = ("condor_status", "-collector", "-af", "MyAddress", "StatsLastUpdateTime - StatsLifetime")
 
 
 class Supervisor:
@@ -132,7 +134,7 @@ class Supervisor:
             reason = "no verdict within 5 s, perhaps two macros refer to each other" if code == 124 else text
             done("" if code == 0 else f"{judge} refuses the configuration: {' '.join(reason.split())}")
 
-        Command(self._loop, self._reaper, check, self._environ, limit=CHECK_LIMIT, finished=finished)
+        Command(self._loop, self._reaper, check, self._environ, limit=CHECK_LIMIT, finished=finished, errors_only=True)
 
     def _leave_message(self, text: str) -> None:
         path = self._layout.termination_log
@@ -242,8 +244,8 @@ class Supervisor:
         if self._settings.collector is not None:
             CollectorWatch(self._loop, self._settings.collector, self._ask_collector, self._reload).start(peer)
 
-    def _ask_collector(self, answered: Callable[[str | None], None]) -> None:
+    def _ask_collector(self, answered: Callable[[Identity | None], None]) -> None:
         def finished(code: int, text: str) -> None:
-            answered(text if code == 0 and text else None)
+            answered(parse_identity(text) if code == 0 else None)
 
         Command(self._loop, self._reaper, COLLECTOR_IDENTITY, self._environ, limit=CHECK_LIMIT, finished=finished)
