@@ -78,6 +78,12 @@ class Loop:
             self._step(end)
         return True
 
+    def fire_due(self) -> None:
+        """Call every timer whose time has come."""
+        now = self.clock()
+        for timer in [timer for timer in self._timers if timer.due <= now]:
+            self._fire(timer, now)
+
     def _add(self, delay: float, callback: Callback, period: float | None) -> Timer:
         timer = Timer(self.clock() + delay, callback, period)
         self._timers.append(timer)
@@ -88,9 +94,7 @@ class Loop:
             reader = self._readers.get(descriptor)
             if reader is not None:
                 self._call(reader)
-        now = self.clock()
-        for timer in [timer for timer in self._timers if timer.due <= now]:
-            self._fire(timer, now)
+        self.fire_due()
 
     def _fire(self, timer: Timer, now: float) -> None:
         if timer not in self._timers:

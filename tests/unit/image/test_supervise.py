@@ -1,0 +1,175 @@
+"""The whole of pool-init as a process, with shell scripts in the place of HTCondor's programs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[3] / "images/htcondor/rootfs/usr/lib/condorpool"
+DEADLINE = 15.0
+
+RUNNER = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from pool_init import drain, supervise
+from pool_init.layout import Layout
+from pool_init.loop import Loop
+from pool_init.settings import Settings
+supervise.SETTLE = 0.0
+drain.LINGER = 0.3
+role, root, seconds = sys.argv[2], sys.argv[3], int(sys.argv[4])
+def failed(error):
+    raise error
+sys.exit(supervise.Supervisor(Settings(role, None, seconds), Layout(root), os.environ, Loop(failed)).run())
+"""
+
+MASTER = """#!/bin/sh
+log={log}
+echo up >>$log/MasterLog
+trap 'echo got TERM >>$log/MasterLog; {on_term}' TERM
+trap 'echo got QUIT >>$log/MasterLog; exit 0' QUIT
+trap 'echo got HUP >>$log/MasterLog' HUP
+echo to stderr >&2
+{body}
+while :; do sleep 0.05; done
+"""
+
+
+class Container:
+    """A container of pool-init in a directory, and what it has printed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.bin = root / "bin"
+        self.bin.mkdir()
+        self.config = root / "etc/condor/config.d"
+        self.config.mkdir(parents=True)
+        (root / "dev").mkdir()
+        (root / "dev/termination-log").write_text("")
+        self.output = root / "stdout"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.program("condor_config_val", "#!/bin/sh\nexit 0\n")
+        self.master()
+
+    def program(self, name: str, text: str) -> None:
+        path = self.bin / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def master(self, on_term: str = "exit 0", body: str = "") -> None:
+        text = MASTER.format(log=self.root / "var/log/condor", on_term=on_term, body=body)
+        self.program("condor_master", text)
+
+    def start(self, role: str = "executor", drain_seconds: int = 60) -> None:
+        environ = {"PATH": f"{self.bin}:{os.environ['PATH']}"}
+        command = [sys.executable, "-c", RUNNER, str(LIBRARY), role, str(self.root), str(drain_seconds)]
+        with self.output.open("wb") as stdout:
+            self.process = subprocess.Popen(command, env=environ, stdout=stdout, stderr=subprocess.STDOUT)
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def expect(self, line: str) -> None:
+        end = time.monotonic() + DEADLINE
+        while line not in self.text():
+            assert time.monotonic() < end, f"no {line!r} in:\n{self.text()}"
+            time.sleep(0.02)
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def exit_code(self) -> int:
+        assert self.process is not None
+        return self.process.wait(DEADLINE)
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Container]:
+    container = Container(tmp_path)
+    yield container
+    if container.process is not None and container.process.poll() is None:
+        container.process.kill()
+        container.process.wait()
+
+
+def test_sigterm_is_passed_on_and_ends_with_status_0(container: Container) -> None:
+    container.start()
+    container.expect("[master] up")
+    container.signal(signal.SIGTERM)
+    assert container.exit_code() == 0
+    assert "[master] got TERM" in container.text()
+    assert "[master] to stderr" in container.text()
+
+
+def test_sigquit_follows_when_the_drain_is_over(container: Container) -> None:
+    container.master(on_term=":")
+    container.start(drain_seconds=1)
+    container.expect("[master] up")
+    container.signal(signal.SIGTERM)
+    container.expect("[pool-init] 1 s are over")
+    assert container.exit_code() == 0
+    assert container.text().index("got TERM") < container.text().index("got QUIT")
+
+
+def test_a_manager_has_no_drain_of_its_own(container: Container) -> None:
+    container.master(on_term=":")
+    container.start("manager", drain_seconds=0)
+    container.expect("[master] up")
+    container.signal(signal.SIGTERM)
+    container.expect("got TERM")
+    time.sleep(1)
+    assert "got QUIT" not in container.text()
+    container.signal(signal.SIGQUIT)
+    assert container.exit_code() == 0
+
+
+def test_sighup_and_changed_configuration_are_a_reconfig(container: Container) -> None:
+    container.start("manager")
+    container.expect("[master] up")
+    container.signal(signal.SIGHUP)
+    container.expect("got HUP")
+    (container.config / "50-user.conf").write_text("A = 1\n")
+    container.expect("config.d has changed: reconfig")
+
+
+def test_a_refused_change_never_reaches_the_daemons(container: Container) -> None:
+    container.start("manager")
+    container.expect("[master] up")
+    container.program("condor_config_val", "#!/bin/sh\necho Configuration Error Line 3 >&2\nexit 1\n")
+    (container.config / "50-user.conf").write_text("nonsense\n")
+    container.expect("refuses the configuration: Configuration Error Line 3; the daemons keep the old one")
+    assert "got HUP" not in container.text()
+
+
+def test_a_refused_configuration_ends_with_a_reason(container: Container) -> None:
+    container.program("condor_config_val", "#!/bin/sh\necho Configuration Error Line 3 >&2\nexit 1\n")
+    container.start("manager")
+    assert container.exit_code() == 1
+    assert "HTCondor refuses the configuration" in container.text()
+    assert "Configuration Error Line 3" in (container.root / "dev/termination-log").read_text()
+    assert "[master] up" not in container.text()
+
+
+def test_a_master_that_dies_gives_its_status(container: Container) -> None:
+    container.master(body="echo last words >>$log/MasterLog; exit 44")
+    container.start("manager")
+    assert container.exit_code() == 44
+    assert "[master] last words" in container.text()
+
+
+def test_a_master_that_is_killed_gives_128_and_the_signal(container: Container) -> None:
+    container.master(body="kill -KILL $$")
+    container.start("manager")
+    assert container.exit_code() == 128 + signal.SIGKILL
+
+
+def test_sshd_reports_a_refused_configuration(container: Container) -> None:
+    (container.root / "home").mkdir()
+    container.start("sshd")
+    assert container.exit_code() != 0
