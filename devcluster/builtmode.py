@@ -11,6 +11,7 @@ from devcluster import (
     clusterimages,
     docker,
     health,
+    hostlimits,
     kind,
     netns,
     nodeimage,
@@ -94,6 +95,8 @@ class BuiltCluster:
         State(Mode.BUILD).save(self._settings)
         if docker.alive(self._settings) and docker.answers(self._settings):
             return
+        for change in hostlimits.raise_limits():
+            self._progress.say(f"raised {change}")
         netns.create(self._settings)
         docker.start(rootfs.DOCKER.path(self._settings, self._archive), self._settings)
         cleanup.remove_cluster(self._settings)
