@@ -53,7 +53,18 @@ def artifact(wanted: GoProgram, settings: Settings) -> Path:
 def build_command(wanted: GoProgram, target: Path) -> list[str]:
     """Return the Go call: static, stripped, and the same bytes from any checkout (``-trimpath``)."""
     linker = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in wanted.values)])
-    return ["go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", linker, "-o", str(target), wanted.package]
+    return [
+        "go",
+        "build",
+        "-trimpath",
+        "-buildvcs=false",
+        "-mod=readonly",
+        "-ldflags",
+        linker,
+        "-o",
+        str(target),
+        wanted.package,
+    ]
 
 
 def build(wanted: GoProgram, settings: Settings, progress: Progress) -> Path:
@@ -94,7 +105,7 @@ def link_directory(names: Iterable[str], settings: Settings, progress: Progress)
     return directory
 
 
-def install_links(settings: Settings, progress: Progress, names: Iterable[str] = HOST_NAMES) -> None:
+def install_links(settings: Settings, progress: Progress, names: Iterable[str]) -> None:
     """Put programs into the cluster's directory for PATH, beside ``docker``."""
     settings.bin.mkdir(parents=True, exist_ok=True)
     for name in names:

@@ -48,11 +48,12 @@ class BuiltCluster:
         daemon = docker.alive(settings) and docker.answers(settings)
         nodes = docker.nodes(settings) if daemon else {}
         missing = not nodes or health.cluster_problems(settings, Mode.BUILD, nodes=self._workers + 1)
-        return Observation(network, daemon, nodes, healthy=not missing, recipe=state.recipe if state else "")
+        recipe = state.recipe if state else ""
+        return Observation(network=network, docker=daemon, nodes=nodes, healthy=not missing, recipe=recipe)
 
     def steps(self, decision: Decision) -> list[Step]:
         """Return the plan; cached results make their steps short, not absent."""
-        settings, archive = self._settings, self._archive
+        settings = self._settings
         if decision is Decision.KEEP:
             return []
         first = [Step("remove what is left of an earlier run", partial(cleanup.remove_everything, settings))]
@@ -76,20 +77,25 @@ class BuiltCluster:
             ),
             Step("kind cluster", self._create, ("node image",)),
             Step("Calico", partial(calico.install, settings, Mode.BUILD), ("kind cluster",)),
-            Step("nodes, Calico, DNS and storage ready", self._wait, ("Calico",)),
+            Step("nodes, Calico, DNS and storage ready", self._wait, ("Calico", "helm")),
         ]
 
     def _root(self, root: rootfs.RootFS) -> Callable[[], object]:
         return partial(root.build, self._settings, self._archive)
 
     def _go_steps(self, needs: tuple[str, ...]) -> list[Step]:
-        """One step: the Go compiler uses all cores by itself. The links come last, when every program is there."""
+        """Compile one program after the other: Go uses all cores by itself. Helm comes last, no image waits for it."""
+        in_images = [wanted for wanted in versions.PROGRAMS if wanted.name != "helm"]
+        helpers = [name for name in versions.HOST_NAMES if name != "helm"]
 
         def build() -> None:
-            binaries.build_all(versions.PROGRAMS, self._settings, self._progress)
-            binaries.install_links(self._settings, self._progress)
+            binaries.build_all(in_images, self._settings, self._progress)
+            binaries.install_links(self._settings, self._progress, helpers)
 
-        return [Step("Go programs", build, needs)]
+        def build_helm() -> None:
+            binaries.install_links(self._settings, self._progress, ["helm"])
+
+        return [Step("Go programs", build, needs), Step("helm", build_helm, ("Go programs",))]
 
     def _start_docker(self) -> None:
         State(Mode.BUILD).save(self._settings)

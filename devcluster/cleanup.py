@@ -1,6 +1,7 @@
 """Ending everything of ours, however it was left: processes, namespaces, mounts, cgroups."""
 
 import shutil
+from contextlib import suppress
 
 from devcluster import cgroups, daemons, docker, netns
 from devcluster.errors import CommandError, DevClusterError
@@ -21,10 +22,8 @@ def remove_everything(settings: Settings) -> None:
     in mount namespaces that end with these processes.
     """
     if docker.alive(settings) and docker.answers(settings):
-        try:
+        with suppress(CommandError):  # what remains is killed below
             remove_cluster(settings)
-        except CommandError:
-            pass
     docker.stop(settings)
     netns.remove(settings)
     if not wait_until(lambda: _kill_remains(settings), timeout=20):

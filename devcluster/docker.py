@@ -13,7 +13,7 @@ from pathlib import Path
 from devcluster import daemons, netns
 from devcluster.cache import write_atomically
 from devcluster.errors import CommandError
-from devcluster.process import TAIL_LINES, output, run, shell_words, succeeds, tail, wait_until
+from devcluster.process import TAIL_LINES, Command, output, run, shell_words, succeeds, tail, wait_until
 from devcluster.settings import Settings
 
 _DOCKERD = "dockerd"
@@ -61,7 +61,7 @@ def daemon_command(root: Path, settings: Settings) -> list[str]:
         f"--cgroup-parent=/{settings.cgroup}",
     ]
     environment = [f"{daemons.MARKER}={settings.runtime}", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]
-    arguments = [root, settings.docker_data, settings.docker_socket.parent, netns.DNS_ADDRESS]
+    arguments = [str(root), str(settings.docker_data), str(settings.docker_socket.parent), netns.DNS_ADDRESS]
     enter = ["unshare", "--mount", "--propagation=private", "sh", "-c", _ENTER_ROOT, "enter-root", *arguments]
     return netns.enter(settings, [*enter, "env", "-i", *environment, *dockerd])
 
@@ -80,9 +80,7 @@ def start(root: Path, settings: Settings) -> None:
     install_client(root, settings)
     if not wait_until(lambda: not daemon.alive() or answers(settings), timeout=60) or not daemon.alive():
         text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-        raise CommandError(
-            shell_words(command[-6:]), "dockerd did not come up", tail=tail(text, TAIL_LINES), log=log
-        )
+        raise CommandError(shell_words(command[-6:]), "dockerd did not come up", tail=tail(text, TAIL_LINES), log=log)
 
 
 def install_client(root: Path, settings: Settings) -> None:
@@ -110,7 +108,7 @@ def alive(settings: Settings) -> bool:
 
 
 def answers(settings: Settings) -> bool:
-    command = [client(settings), "version", "--format", "{{.Server.Version}}"]
+    command: Command = [client(settings), "version", "--format", "{{.Server.Version}}"]
     return settings.docker_socket.exists() and succeeds(command, timeout=5, env={**os.environ, **environment(settings)})
 
 
@@ -120,7 +118,9 @@ def stop(settings: Settings) -> None:
 
 def query(settings: Settings, *arguments: str, timeout: float = 30, stdin: str | None = None) -> str:
     """Return the output of a docker command."""
-    return output([client(settings), *arguments], timeout=timeout, env={**os.environ, **environment(settings)}, stdin=stdin).strip()
+    return output(
+        [client(settings), *arguments], timeout=timeout, env={**os.environ, **environment(settings)}, stdin=stdin
+    ).strip()
 
 
 def label(settings: Settings, image: str, name: str) -> str:
@@ -177,4 +177,10 @@ def nodes(settings: Settings) -> dict[str, str]:
     """Return the node containers of our kind cluster and their states."""
     selector = f"label=io.x-k8s.kind.cluster={settings.prefix}"
     text = query(settings, "ps", "--all", "--filter", selector, "--format", "{{.Names}} {{.State}}")
-    return {name: state for name, state in (line.split() for line in text.splitlines())}
+    return parse_nodes(text)
+
+
+def parse_nodes(text: str) -> dict[str, str]:
+    """Return name -> state from lines of ``docker ps`` with these two columns."""
+    pairs = (line.split() for line in text.splitlines())
+    return {name: state.lower() for name, state in pairs}

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from devcluster.binaries import require_go
-from devcluster.process import output
+from devcluster.process import Command, output
 from devcluster.settings import GO_SOURCES
 
 
@@ -15,6 +15,6 @@ def directory(module: str, version: str, source: str) -> Path:
     ``source`` is the module of ours whose go.sum vouches for its content.
     """
     require_go()
-    command = ["go", "-C", GO_SOURCES / source, "mod", "download", "-json", f"{module}@{version}"]
+    command: Command = ["go", "-C", GO_SOURCES / source, "mod", "download", "-json", f"{module}@{version}"]
     text = output(command, timeout=600, env={**os.environ, "GOFLAGS": "", "GOWORK": "off"})
     return Path(json.loads(text)["Dir"])

@@ -6,7 +6,7 @@ The reference machine has no registry, so tests hold the plan, the commands it w
 import shutil
 from functools import partial
 
-from devcluster import binaries, calico, health, kind
+from devcluster import binaries, calico, docker, health, kind
 from devcluster.errors import DevClusterError
 from devcluster.plan import Step
 from devcluster.process import output, succeeds
@@ -43,14 +43,16 @@ class PulledCluster:
         """Look at the machine's Docker; raise when a cluster of this name exists that is not ours."""
         selector = f"label=io.x-k8s.kind.cluster={self._settings.prefix}"
         text = output(["docker", "ps", "--all", "--filter", selector, "--format", "{{.Names}} {{.State}}"])
-        nodes = {name: status for name, status in (line.split() for line in text.splitlines())}
+        nodes = docker.parse_nodes(text)
         if nodes and state is None:
             raise DevClusterError(
                 f"a kind cluster {self._settings.prefix!r} exists that was not made here",
                 fix="choose another name: CONDORPOOL_CLUSTER=... python3 -m devcluster up",
             )
         missing = not nodes or health.cluster_problems(self._settings, Mode.PULL, nodes=self._workers + 1)
-        return Observation(True, True, nodes, healthy=not missing, recipe=state.recipe if state else "")
+        return Observation(
+            network=True, docker=True, nodes=nodes, healthy=not missing, recipe=state.recipe if state else ""
+        )
 
     def steps(self, decision: Decision) -> list[Step]:
         settings = self._settings

@@ -11,7 +11,13 @@ from devcluster.settings import Settings
 
 _SLIM_EXCLUDES = tuple(
     f"path-exclude={path}"
-    for path in ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
+    for path in (
+        "/usr/share/doc/*",
+        "/usr/share/man/*",
+        "/usr/share/info/*",
+        "/usr/share/locale/*",
+        "/usr/share/lintian/*",
+    )
 )
 
 

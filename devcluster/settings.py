@@ -90,8 +90,3 @@ class Settings:
     def cgroup(self) -> str:
         """Parent of every container's cgroup: what is in it is ours, whoever its parent process is."""
         return f"{self.prefix}-devcluster"
-
-    @property
-    def control_plane(self) -> str:
-        """kind's name for the first node."""
-        return f"{self.prefix}-control-plane"

@@ -39,7 +39,9 @@ def _nodes(settings: Settings, mode: Mode) -> list[str]:
     selector = f"label=io.x-k8s.kind.cluster={settings.prefix}"
     environment = shell.environment(settings, mode)
     try:
-        names = output(["docker", "ps", "--all", "--filter", selector, "--format", "{{.Names}}"], env=environment).split()
+        names = output(
+            ["docker", "ps", "--all", "--filter", selector, "--format", "{{.Names}}"], env=environment
+        ).split()
         template = "{{.Name}} {{.State.Status}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
         text = output(["docker", "inspect", "--format", template, *sorted(names)], env=environment) if names else ""
     except CommandError:
