@@ -109,13 +109,9 @@ def _problem(obj: Mapping[str, Any], error: ApiError) -> Problem:
     what = f"{obj['kind']} {meta['name']}"
     if isinstance(error, _ForeignObjectError):
         return Problem(condition, Reason.NAME_CONFLICT, f"{what} {error.message}")
-    if error.retryable:
-        return Problem(
-            condition,
-            Reason.API_UNAVAILABLE,
-            f"{what} could not be applied ({error.status} {error.reason}), trying again",
-        )
     message = error.reason if obj["kind"] == SECRET.name else error.message
+    if error.retryable:
+        return Problem(condition, Reason.API_UNAVAILABLE, f"{what} could not be applied, trying again: {message}")
     return Problem(condition, Reason.API_REFUSED, f"{what} was refused by the API server: {message}")
 
 

@@ -17,7 +17,12 @@ class ApiError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request may succeed later without anybody changing anything."""
+        """Whether the same request may succeed later without anybody changing anything.
+
+        Server-side apply answers 500 to a field that the schema does not know: that is a refusal all the same.
+        """
+        if "typed patch object" in self.message:
+            return False
         return self.status in (0, 408, 409, 425, 429) or self.status >= 500
 
 

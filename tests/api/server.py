@@ -65,18 +65,6 @@ class ApiServer:
         path.write_text(json.dumps(config))
         return path
 
-    def writes(self, user: str, since: int = 0) -> list[tuple[str, str, str]]:
-        """Return (verb, resource, name) of every mutating request of a user, from the audit log, after the first `since`."""
-        lines = self.audit_log.read_text().splitlines() if self.audit_log.exists() else []
-        entries = [json.loads(line) for line in lines]
-        found = []
-        for entry in entries:
-            if entry["user"]["username"] == user:
-                target = entry.get("objectRef", {})
-                what = "/".join(filter(None, (target.get("resource"), target.get("subresource"))))
-                found.append((entry["verb"], what, target.get("name", "")))
-        return found[since:]
-
     def start(self) -> None:
         """Start etcd and the API server, and wait until it is ready."""
         tokens = "".join(f"{token},{user},{user},{USERS[user]}\n" for user, token in self._tokens.items())

@@ -1,0 +1,154 @@
+"""The API server takes the CRD, and by it refuses what is wrong at the earliest place, with the fix."""
+
+from typing import Any
+
+import pytest
+
+from .cluster import Cluster, RefusedError, pool
+
+JOHN = {"name": "john", "authorizedKeysSecretRef": {"name": "john"}}
+
+
+def group(**fields: Any) -> dict[str, Any]:
+    return {"executors": [{"name": "cpu", **fields}]}
+
+
+def ssh(*users: dict[str, Any], **service: Any) -> dict[str, Any]:
+    return {"submitter": {"ssh": {"users": list(users), **({"service": service} if service else {})}}}
+
+
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "empty": {},
+    "no executors": {"executors": []},
+    "two groups": {"executors": [{"name": "a"}, {"name": "b", "replicas": 0}]},
+    "smallest executor": group(resources={"limits": {"cpu": "100m", "memory": "256Mi", "ephemeral-storage": "1Gi"}}),
+    "numbers as quantities": group(resources={"limits": {"cpu": 4}, "requests": {"cpu": 2}}),
+    "extended resource": group(resources={"limits": {"nvidia.com/gpu": 1}}),
+    "durations": group(drainTimeout="1h30m"),
+    "share": group(maxUnavailable="100%"),
+    "number": group(maxUnavailable=3),
+    "placement": {
+        "manager": {"nodeSelector": {"a/b": "c"}, "affinity": {"nodeAffinity": {}}, "podLabels": {"team": "x"}}
+    },
+    "by key": ssh(JOHN),
+    "by password": ssh({"name": "jane_2", "passwordSecretRef": {"name": "jane", "key": "pw"}}),
+    "node port": ssh(JOHN, nodePort=30100),
+    "cluster ip": ssh(JOHN, type="ClusterIP"),
+    "image": {"image": {"repository": "lab.example:5000/condor", "tag": "25.1", "pullPolicy": "Always"}},
+    "config": {"config": {"configMapRefs": [{"name": "a"}, {"name": "b.c"}]}},
+}
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown field": ({"exectors": []}, 'unknown field "spec.exectors"'),
+    "unknown field deep down": (group(replica=1), 'unknown field "spec.executors[0].replica"'),
+    "not a quantity": (group(resources={"limits": {"memory": "lots"}}), "spec.executors[0].resources.limits.memory"),
+    "negative quantity": (group(resources={"limits": {"memory": "-1Gi"}}), "spec.executors[0].resources.limits.memory"),
+    "quantity with a newline": (group(resources={"limits": {"cpu": "1\n"}}), "spec.executors[0].resources.limits.cpu"),
+    "too little memory": (group(resources={"limits": {"memory": "128Mi"}}), "at least 256Mi"),
+    "too little disk": (group(resources={"limits": {"ephemeral-storage": "100Mi"}}), "at least 1Gi"),
+    "request above limit": (
+        group(resources={"limits": {"cpu": 1}, "requests": {"cpu": "1500m"}}),
+        "must not exceed the limit",
+    ),
+    "negative replicas": (group(replicas=-1), "spec.executors[0].replicas"),
+    "duplicate group": ({"executors": [{"name": "a"}, {"name": "a"}]}, "spec.executors[1]: Duplicate value"),
+    "reserved group": ({"executors": [{"name": "manager"}]}, "choose another"),
+    "long group": ({"executors": [{"name": "x" * 21}]}, "spec.executors[0].name"),
+    "group in capitals": ({"executors": [{"name": "CPU"}]}, "spec.executors[0].name"),
+    "no duration": (group(drainTimeout="soon"), "spec.executors[0].drainTimeout"),
+    "no time to drain": (group(drainTimeout="0s"), "1s to 8760h"),
+    "a century to drain": (group(drainTimeout="99999h"), "1s to 8760h"),
+    "nobody away": (group(maxUnavailable=0), "at least 1"),
+    "no share": (group(maxUnavailable="0%"), "spec.executors[0].maxUnavailable"),
+    "own label": (group(podLabels={"condorpool.dev/pool": "x"}), "belong to the operator"),
+    "root": (ssh({**JOHN, "name": "root"}), "belongs to the system"),
+    "condor": (ssh({**JOHN, "name": "condor"}), "belongs to the system"),
+    "slot user": (ssh({**JOHN, "name": "slot1"}), "belongs to the system"),
+    "shell in a name": (ssh({**JOHN, "name": "a;rm"}), "spec.submitter.ssh.users[0].name"),
+    "newline in a name": (ssh({**JOHN, "name": "john\nroot"}), "spec.submitter.ssh.users[0].name"),
+    "newline at the end of a name": (ssh({**JOHN, "name": "john\n"}), "spec.submitter.ssh.users[0].name"),
+    "colon in a name": (ssh({**JOHN, "name": "a:b"}), "spec.submitter.ssh.users[0].name"),
+    "duplicate user": (ssh(JOHN, JOHN), "spec.submitter.ssh.users[1]: Duplicate value"),
+    "no way in": (ssh({"name": "john"}), "a user needs"),
+    "no users": (ssh(), "spec.submitter.ssh.users"),
+    "node port of a cluster ip": (ssh(JOHN, type="ClusterIP", nodePort=30100), "nodePort needs"),
+    "policy of a cluster ip": (
+        ssh(JOHN, type="ClusterIP", externalTrafficPolicy="Local"),
+        "externalTrafficPolicy needs",
+    ),
+    "same config twice": ({"config": {"configMapRefs": [{"name": "a"}, {"name": "a"}]}}, "Duplicate value"),
+    "path as a config": ({"config": {"configMapRefs": [{"name": "../a"}]}}, "spec.config.configMapRefs[0].name"),
+    "shell in an image": ({"image": {"repository": "a b"}}, "spec.image.repository"),
+    "newline in an image": ({"image": {"tag": "a\nb"}}, "spec.image.tag"),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_accepted(bare: Cluster, name: str) -> None:
+    bare.apply(pool(ACCEPTED[name]))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(bare: Cluster, name: str) -> None:
+    spec, message = REFUSED[name]
+    with pytest.raises(RefusedError) as caught:
+        bare.apply(pool(spec))
+    assert message in str(caught.value)
+    assert bare.get("condorpool", "demo") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("p" * 31, "at most 30"), ("9pool", "a letter first"), ("a.b", "a letter first")]
+)
+def test_refused_names(bare: Cluster, name: str, message: str) -> None:
+    with pytest.raises(RefusedError, match=message):
+        bare.apply(pool({}, name))
+
+
+def storage(**fields: Any) -> dict[str, Any]:
+    return {"submitter": {"storage": fields}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (storage(size="1Gi"), storage(size="2Gi")),
+        ({}, storage(size="10Gi")),
+        (storage(size="1024Mi"), storage(size="1Gi")),
+        (storage(size="1Gi", storageClassName="fast"), storage(size="2Gi", storageClassName="fast")),
+    ],
+)
+def test_storage_may_grow(bare: Cluster, before: dict[str, Any], after: dict[str, Any]) -> None:
+    bare.apply(pool(before))
+    bare.apply(pool(after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (storage(size="2Gi"), storage(size="1Gi"), "never shrink"),
+        ({}, storage(size="1Gi"), "never shrink"),
+        (storage(size="20Gi"), {}, "never shrink"),
+        (storage(storageClassName="fast"), storage(storageClassName="slow"), "fixed at creation"),
+        ({}, storage(storageClassName="fast"), "fixed at creation"),
+        (storage(storageClassName="fast"), {}, "fixed at creation"),
+    ],
+)
+def test_storage_is_not_taken_away(bare: Cluster, before: dict[str, Any], after: dict[str, Any], message: str) -> None:
+    bare.apply(pool(before))
+    with pytest.raises(RefusedError, match=message):
+        bare.apply(pool(after))
+
+
+def test_a_new_pool_is_never_ready_at_first_sight(bare: Cluster) -> None:
+    bare.apply(pool())
+    found = bare.get("condorpool", "demo")
+    assert found is not None
+    assert found["status"] == {"observedGeneration": -1}
+
+
+def test_it_is_found_by_short_name_and_category_and_explained(bare: Cluster) -> None:
+    bare.apply(pool())
+    assert "demo" in bare.kubectl("get", "cpool")
+    assert "demo" in bare.kubectl("get", "condor")
+    assert "only its hash reaches" in bare.kubectl("explain", "condorpool.spec.submitter.ssh.users.passwordSecretRef")
