@@ -1,6 +1,7 @@
 """Go programs built from pinned modules, and the directories of links through which they are called."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,13 +16,13 @@ from devcluster.versions import HOST_NAMES, PROGRAMS, GoProgram
 MINIMUM_GO = (1, 25)
 """Older Go programs download a newer toolchain by themselves if they are at least 1.21; this is what was tried."""
 
+_GO_VERSION = re.compile(r"\bgo(\d+)\.(\d+)")
+
 
 def parse_go_version(text: str) -> tuple[int, int]:
     """Return major and minor of ``go version``'s output; raise DevClusterError when it is none."""
-    for word in text.split():
-        if word.startswith("go1."):
-            major, minor = word.removeprefix("go").split(".")[:2]
-            return int(major), int("".join(char for char in minor if char.isdigit()))
+    if found := _GO_VERSION.search(text):
+        return int(found[1]), int(found[2])
     raise DevClusterError(f"not the output of `go version`: {text!r}")
 
 
