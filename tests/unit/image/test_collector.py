@@ -10,14 +10,18 @@ from pool_init.collector import (
     CollectorWatch,
     Identity,
     answers,
-    connections,
     parse_identity,
 )
 from pool_init.loop import Loop
+from pool_init.sockets import Connection, connections, stands
 
 PEER = "10.0.0.9"
 FIRST = ("<10.0.0.9:9618>", 1000)
 SECOND = ("<10.0.0.9:9618>", 2000)
+
+
+def connection(port: int) -> Connection:
+    return (b"\x0a\0\0\x01", port, b"\x0a\0\0\x09", 9618)
 
 
 class Pod:
@@ -26,7 +30,7 @@ class Pod:
     def __init__(self) -> None:
         self.now = 0.0
         self.loop = Loop(failed=_fail, clock=lambda: self.now)
-        self.sockets = {"1", "2"}
+        self.sockets = {connection(1), connection(2)}
         self.collector: Identity | None = FIRST
         self.questions = 0
         self.reconfigs: list[float] = []
@@ -35,7 +39,8 @@ class Pod:
             ("manager", 9618),
             self._ask,
             lambda _reason: self.reconfigs.append(self.now),
-            sample=lambda _peer, _port: set(self.sockets),
+            find=lambda _peer, _port: set(self.sockets),
+            stands=lambda connection: connection in self.sockets,
             probe=self._probe,
         )
 
@@ -109,7 +114,7 @@ def test_short_connections_of_tools_raise_no_question(pod: Pod) -> None:
     pod.pass_time(20)
     questions = pod.questions
     for number in range(10):
-        pod.sockets = {"1", "2", f"tool{number}"}
+        pod.sockets = {connection(1), connection(2), connection(100 + number)}
         pod.pass_time(1)
     assert pod.questions == questions
 
@@ -152,7 +157,7 @@ def test_connections_reads_the_kernel_table(tmp_path: Path) -> None:
         "   1: 1400580A:A798 0A00580A:2592 06 00000000:00000000 03:00000000 00000000   0 0 0 3 0\n"
         "   2: 1400580A:B703 1400580A:2592 01 00000000:00000000 00:00000000 00000000   0 0 7 1 0 20 4 0 10 -1\n"
     )
-    assert connections("10.88.0.10", 9618, str(table)) == {"111315"}
+    assert connections("10.88.0.10", 9618, str(table)) == {(b"\x0a\x58\0\x14", 0x8F9D, b"\x0a\x58\0\x0a", 9618)}
 
 
 def test_answers() -> None:
@@ -160,3 +165,18 @@ def test_answers() -> None:
         port = server.getsockname()[1]
         assert answers(("localhost", port)) == "127.0.0.1"
     assert answers(("127.0.0.1", port), limit=0.2) is None
+
+
+def test_a_connection_stands_until_the_other_side_closes_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = server.accept()
+            found = connections("127.0.0.1", port)
+            assert len(found) == 1
+            assert all(stands(one) for one in found)
+            accepted.close()
+            assert not any(stands(one) for one in found)
+            assert connections("127.0.0.1", port) == set()
+            client.close()
+            assert not any(stands(one) for one in found)

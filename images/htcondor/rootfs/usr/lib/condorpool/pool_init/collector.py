@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 
 from .loop import Loop
+from .sockets import Connection, connections, stands
 
 Address = tuple[str, int]
 # address and start time (Unix seconds) of one life of a collector
@@ -20,9 +21,9 @@ LONGEST_WAIT = 60.0
 SECOND_RECONFIG = 2.5
 # how often a collector is asked who it is although no connection broke: covers a node that died without a word
 BELT = 60.0
+REJOINED = 10.0
 # the same while a connection has just broken
 SUSPICION = 1.0
-ESTABLISHED = "01"
 START_TOLERANCE = 3
 
 
@@ -52,20 +53,12 @@ def same_collector(one: Identity, other: Identity) -> bool:
     return one[0] == other[0] and abs(one[1] - other[1]) <= START_TOLERANCE
 
 
-def connections(peer: str, port: int, table: str = "/proc/net/tcp") -> set[str]:
-    """The established connections of this network namespace to one address, each by its inode."""
-    remote = f"{int.from_bytes(socket.inet_aton(peer), 'little'):08X}:{port:04X}"
-    with open(table, encoding="ascii") as lines:
-        rows = [line.split() for line in lines]
-    return {row[9] for row in rows if row[2] == remote and row[3] == ESTABLISHED}
-
-
 class CollectorWatch:
     """Runs two reconfigs when the collector is a new one.
 
-    A daemon keeps one connection to its collector open, and the kernel ends it when the collector goes: reading the
-    socket table each second costs nothing and sees also a restart within 2 s. Only then, and once per BELT, is the
-    collector asked for its identity by `ask`, which calls back with it (None: no answer).
+    A daemon keeps one connection to its collector open, and it breaks when the collector goes: looking at it each
+    second costs nothing and sees also a restart within 2 s. Only then, and once per BELT, is the collector asked for its
+    identity by `ask`, which calls back with it (None: no answer).
     """
 
     def __init__(
@@ -75,20 +68,21 @@ class CollectorWatch:
         ask: Callable[[Callable[[Identity | None], None]], None],
         reconfigure: Callable[[str], None],
         *,
-        sample: Callable[[str, int], set[str]] = connections,
+        find: Callable[[str, int], set[Connection]] = connections,
+        stands: Callable[[Connection], bool] = stands,
         probe: Callable[[Address, float], str | None] = answers,
     ) -> None:
         self._loop = loop
         self._address = address
         self._ask = ask
         self._reconfigure = reconfigure
-        self._sample = sample
+        self._find = find
+        self._stands = stands
         self._probe = probe
         self._peer: str | None = None
         self._identity: Identity | None = None
         self._joined = False
-        self._recent: set[str] = set()
-        self._lasting: set[str] = set()
+        self._connections: set[Connection] = set()
         self._asking = False
         self._suspicious_since: float | None = None
         self._ask_at = 0.0
@@ -124,14 +118,11 @@ class CollectorWatch:
         return self._suspicious_since is not None or not self._joined
 
     def _connection_lost(self) -> bool:
-        """True when a connection that had lasted for two looks is gone; questions and probes are shorter than that."""
-        if self._peer is None:
+        """True once when one of the daemons' connections is gone."""
+        if all(self._stands(connection) for connection in self._connections):
             return False
-        seen = self._sample(self._peer, self._address[1])
-        lost = bool(self._lasting - seen)
-        self._lasting = seen & self._recent
-        self._recent = seen
-        return lost
+        self._connections = set()
+        return True
 
     def _answered(self, identity: Identity | None) -> None:
         self._asking = False
@@ -141,12 +132,15 @@ class CollectorWatch:
                 self._suspicious_since = now
             self._ask_at = now + SUSPICION
             return
-        if self._is_new(identity):
+        new = self._is_new(identity)
+        if new:
             self._rejoin(now)
         self._identity = identity
         self._joined = True
         self._suspicious_since = None
-        self._ask_at = now + BELT * (0.8 + 0.4 * os.urandom(1)[0] / 255)
+        self._connections = self._find(self._peer, self._address[1]) if self._peer else set()
+        # after a rejoin the daemons open their connections once more
+        self._ask_at = now + (REJOINED if new else BELT * (0.8 + 0.4 * os.urandom(1)[0] / 255))
 
     def _is_new(self, identity: Identity) -> bool:
         """Whether the daemons know another collector than this one, or perhaps none."""
