@@ -71,6 +71,11 @@ def in_cluster(*command: str) -> list[str]:
     return [sys.executable, "-m", "devcluster", "run", "--", *command]
 
 
+def relative(path: Path) -> str:
+    """Return a path as a user at the repository's root would type it."""
+    return str(path.relative_to(ROOT))
+
+
 def exit_status(console: Console, error: CommandFailedError) -> int:
     """Say which command failed; return 1."""
     console.say(f"failed: {error}")

@@ -1,22 +1,18 @@
 """The demonstration: a cluster, the operator, a pool, and a scientist who logs in and runs a job. Again, it is fast and harmless."""
 
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from tools.console import (
     BUILD,
     RELEASE,
-    ROOT,
     SYSTEM_NAMESPACE,
     CommandFailedError,
     Console,
-    as_typed,
     exit_status,
-    in_cluster,
+    relative,
 )
 from tools.deploy import install_operator
 from tools.images import build_images
@@ -26,29 +22,25 @@ POOL = "demo"
 USER = "john"
 DIRECTORY = BUILD / "demo"
 KEY = DIRECTORY / "id_ed25519"
+SSH_CONFIG = DIRECTORY / "ssh_config"
 JOB = ("manifests/samples/job/sleep.sub", "manifests/samples/job/sleep.sh")
 
 
 class Session:
-    """John's ssh: a key of the demonstration's own, and host keys remembered per pool, so that a new pool is no stranger."""
+    """John's ssh, by a configuration file of the demonstration's own: its key, and the host keys of this very pool."""
 
-    def __init__(self, console: Console, host: str, port: str, known_hosts: Path) -> None:
+    def __init__(self, console: Console, host: str, port: str, pool_uid: str) -> None:
         self._console = console
-        self._options = [
-            *("-i", relative(KEY), "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR"),
-            *("-o", f"UserKnownHostsFile={relative(known_hosts)}", "-o", "StrictHostKeyChecking=accept-new"),
-            *("-o", "ConnectTimeout=10", "-o", "BatchMode=yes"),
-        ]
-        self._host, self._port = host, port
-
-    def command(self, remote: str = "") -> list[str]:
-        """Return the ssh command line for a remote command, or for a login."""
-        return ["ssh", *self._options, "-p", self._port, f"{USER}@{self._host}", *([remote] if remote else [])]
+        SSH_CONFIG.write_text(
+            f"Host {POOL}\n  HostName {host}\n  Port {port}\n  User {USER}\n"
+            f"  IdentityFile {relative(KEY)}\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {relative(DIRECTORY)}/known_hosts-{pool_uid}\n  StrictHostKeyChecking accept-new\n"
+            "  LogLevel ERROR\n  ConnectTimeout 10\n"
+        )
 
     def copy(self, *files: str) -> None:
         """Copy files to john's home."""
-        self._console.say(f"$ scp -P {self._port} {shlex.join(files)} {USER}@{self._host}:")
-        self._console.cluster("scp", *self._options, "-P", self._port, *files, f"{USER}@{self._host}:", quiet=True)
+        self._console.cluster("scp", "-qF", relative(SSH_CONFIG), *files, f"{POOL}:")
 
     def run(self, remote: str) -> str:
         """Show a command of john's, run it, show and return its output."""
@@ -59,12 +51,19 @@ class Session:
 
     def ask(self, remote: str) -> str:
         """Run a command and return its output, unseen."""
-        return self._console.cluster(*self.command(remote), quiet=True)
+        return self._console.cluster(*self.command(), "-o", "BatchMode=yes", remote, quiet=True)
 
+    def command(self) -> list[str]:
+        """Return the command line that logs in."""
+        return ["ssh", "-F", relative(SSH_CONFIG), POOL]
 
-def relative(path: Path) -> str:
-    """Return a path as a user at the repository's root would type it."""
-    return str(path.relative_to(ROOT))
+    def answers(self) -> bool:
+        """Return whether the log-in works."""
+        try:
+            self.ask("true")
+        except CommandFailedError:
+            return False
+        return True
 
 
 def wait_for(what: str, condition: Callable[[], bool], *, seconds: float) -> None:
@@ -106,15 +105,9 @@ def login(console: Console) -> Session:
     endpoint, uid = answer.split()
     host, _, port = endpoint.rpartition(":")
     console.say(f"ssh is at {endpoint}, says the pool's status")
-    session = Session(console, host, port, DIRECTORY / f"known_hosts-{uid[:8]}")
-    wait_for(
-        "ssh",
-        lambda: (
-            subprocess.run(in_cluster(*session.command("true")), cwd=ROOT, capture_output=True, check=False).returncode
-            == 0
-        ),
-        seconds=60,
-    )
+    session = Session(console, host, port, uid)
+    wait_for("ssh", session.answers, seconds=60)
+    console.say(f"$ {shlex.join(session.command())}")
     return session
 
 
@@ -130,7 +123,6 @@ def run_job(session: Session) -> None:
     session.run("condor_q -nobatch")
     session.run("condor_wait -wait 180 sleep.log")
     session.run("cat sleep.out")
-    session.run(f"condor_history {cluster} -limit 1")
 
 
 def farewell(console: Console, session: Session) -> None:
@@ -139,8 +131,8 @@ def farewell(console: Console, session: Session) -> None:
         f"""
 The cluster stays up. Everything below goes through `python3 -m devcluster run --`, which enters its network:
 
-  python3 -m devcluster run -- bash                                            # a shell there, with kubectl and helm
-  {as_typed(in_cluster(*session.command()))}
+  python3 -m devcluster run -- bash                             # a shell there, with kubectl and helm
+  python3 -m devcluster run -- {shlex.join(session.command())}
   python3 -m devcluster run -- kubectl explain condorpool.spec.submitter
   python3 -m devcluster run -- kubectl describe -n {NAMESPACE} condorpool {POOL}
   python3 -m devcluster run -- kubectl patch -n {NAMESPACE} condorpool {POOL} --type=json \\

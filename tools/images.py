@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tools.console import BUILD, ROOT, CommandFailedError, Console, exit_status, in_cluster
+from tools.console import BUILD, ROOT, CommandFailedError, Console, exit_status, relative
 
 OPERATOR = "condorpool/operator:dev"
 HTCONDOR = "condorpool/htcondor:dev"
@@ -52,8 +52,8 @@ def stage_code() -> None:
 def build(console: Console, tag: str, dockerfile: Path, context: Path) -> None:
     """Build an image; Docker's cache makes an unchanged one a matter of seconds. APT_OPTIONS goes through to apt."""
     arguments = ["--build-arg", f"APT_OPTIONS={os.environ['APT_OPTIONS']}"] if "APT_OPTIONS" in os.environ else []
-    docker = ["docker", "build", "--quiet", *arguments, "--tag", tag, "--file", str(dockerfile), str(context)]
-    console.run(in_cluster(*docker))
+    docker = ["docker", "build", "--quiet", *arguments, "--tag", tag, "--file", relative(dockerfile), relative(context)]
+    console.cluster(*docker)
 
 
 def build_images(console: Console, *, load: bool) -> None:
