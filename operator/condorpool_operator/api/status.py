@@ -38,7 +38,6 @@ class Reason(StrEnum):
     RESOLVED = "Resolved"
     PODS_NOT_READY = "PodsNotReady"
     ROLLING_OUT = "RollingOut"
-    WAITING = "Waiting"
     PROGRESSING = "Progressing"
     PAUSED = "Paused"
     SETTLED = "Settled"
