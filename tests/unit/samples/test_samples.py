@@ -1,11 +1,14 @@
 """The samples: valid by the models, in step with the fields, and harmless in what they hold."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from condorpool_operator.api.crd import model_schema
+from condorpool_operator.api.placement import Placement
 from condorpool_operator.api.v1alpha1 import API_VERSION, KIND, CondorPoolSpec
 from condorpool_operator.pool import Pool
 from condorpool_operator.references import check_keys, check_password, referenced
@@ -64,18 +67,11 @@ def test_secrets_are_usable() -> None:
             (check_keys if "key" in key else check_password)(text, key)
 
 
-def fields(model: Any, prefix: str = "") -> set[str]:
-    """Return the paths of all fields below a JSON schema of the models."""
-    definitions = CondorPoolSpec.model_json_schema(by_alias=True)["$defs"]
-    while "$ref" in model or "anyOf" in model or "items" in model:
-        variants = model.get("anyOf", [model])
-        objects = [variant for variant in variants if "$ref" in variant or "items" in variant]
-        if not objects:
-            break
-        model = definitions[objects[0]["$ref"].rpartition("/")[2]] if "$ref" in objects[0] else objects[0]["items"]
+def fields(node: dict[str, Any], prefix: str = "") -> set[str]:
+    """Return the paths of all fields below a structural schema."""
     found = set()
-    for name, child in model.get("properties", {}).items():
-        found |= {f"{prefix}{name}", *fields(child, f"{prefix}{name}.")}
+    for name, child in node.get("properties", {}).items():
+        found |= {f"{prefix}{name}", *fields(child.get("items", child), f"{prefix}{name}.")}
     return found
 
 
@@ -93,15 +89,10 @@ def used(node: Any, prefix: str = "") -> set[str]:
 
 def test_complete_sample_has_every_field() -> None:
     (pool,) = pools(ROOT / "manifests" / "samples" / "complete.yaml")
-    placement = {"nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName"}
-    placement |= {"podLabels", "podAnnotations"}
-    shown_once = {
-        path
-        for path in fields(CondorPoolSpec.model_json_schema(by_alias=True))
-        if path.split(".")[0] in ("submitter", "executors") and path.split(".")[1:2] and path.split(".")[1] in placement
-    }
-    missing = fields(CondorPoolSpec.model_json_schema(by_alias=True)) - shown_once - used(pool["spec"])
-    assert {path for path in missing if not path.endswith("configMapRefs.name")} == set()
+    placement = Placement.model_json_schema(by_alias=True)["properties"].keys()
+    shown_once = re.compile(rf"(submitter|executors)\.({'|'.join(placement)})(\..*)?|.+\.configMapRefs\.name")
+    missing = fields(model_schema(CondorPoolSpec)) - used(pool["spec"])
+    assert {path for path in missing if not shown_once.fullmatch(path)} == set()
 
 
 def test_job_is_the_functional_test_of_the_ancestor() -> None:
