@@ -213,3 +213,11 @@ def test_notes_name_the_next_command() -> None:
     notes = done.stdout.partition("NOTES:")[2]
     assert "kubectl apply -n physics" in notes, done.stderr
     assert "kubectl wait -n physics condorpool/first --for=condition=Ready" in notes
+
+
+def test_a_slow_start_is_not_a_death(cluster_wide: Objects) -> None:
+    """On a machine with far too much to do the liveness probe once ended operators that were still importing."""
+    container = only(cluster_wide, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    startup, liveness = container["startupProbe"], container["livenessProbe"]
+    assert startup["httpGet"] == liveness["httpGet"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 180
