@@ -9,8 +9,8 @@ from tests.e2e.support.pool import Pool
 from tests.e2e.support.pools import knobs
 from tests.e2e.support.waiting import NotYetError, wait_for
 
-FOLLOWED_SECONDS = 150.0
-"""The kubelet looks at a mounted ConfigMap once a minute and more, pool-init every few seconds."""
+FOLLOWED_SECONDS = 60.0
+"""pool-init looks at the mounted files every few seconds, the kubelet at once where a pod was annotated."""
 
 ROLES = ("manager", "submitter", "cpu")
 DAEMONS = {"manager": "COLLECTOR", "submitter": "SCHEDD", "cpu": "STARTD"}
@@ -50,6 +50,15 @@ def test_an_edit_reaches_the_running_daemons(lab_pool: Pool) -> None:
 
     lab_pool.kubectl.apply(knobs("knobs", layer="pool", wide="edited", hostile=True))
 
+    def written() -> None:
+        texts = [config["data"].get("50-00-knobs-knobs.conf", "") for config in _role_configs(lab_pool)]
+        if not all("E2E_WIDE = edited" in text for text in texts):
+            raise NotYetError(f"{texts}")
+
+    wait_for("the edited knob in the ConfigMaps of all roles", written, 20)
+    # spares the minute or more until the kubelet's own look
+    lab_pool.kubectl("annotate", "pods", "--all", "e2e=edited")
+
     def look() -> None:
         seen: Mapping[str, str] = {role: running_value(lab_pool, role, "E2E_WIDE") for role in ROLES}
         if set(seen.values()) != {"edited"}:
@@ -57,6 +66,10 @@ def test_an_edit_reaches_the_running_daemons(lab_pool: Pool) -> None:
 
     wait_for("the edited knob in the running daemons", look, FOLLOWED_SECONDS)
     assert _identities(lab_pool.pods()) == before
+
+
+def _role_configs(pool: Pool) -> list[Object]:
+    return [pool.kubectl.must_get("configmap", f"{pool.name}-{role}-config") for role in ROLES]
 
 
 def _identities(pods: list[Object]) -> set[tuple[str, int]]:

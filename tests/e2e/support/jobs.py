@@ -34,7 +34,7 @@ def submit_command() -> tuple[str, ...]:
 
 def shell_job(script: str, **commands: str | int) -> str:
     """Return the description of a job that runs a script in the executor's shell; commands add to or replace the usual ones."""
-    quoted = script.replace('"', '""').replace("'", "''")
+    quoted = script.replace('"', '""').replace("'", "''").replace("$", "$(DOLLAR)")
     lines: dict[str, str | int] = {
         "executable": "/bin/sh",
         "transfer_executable": "false",

@@ -85,10 +85,10 @@ class Kubectl:
         """Apply objects as a user does."""
         return self("apply", "--filename=-", stdin=_stream(objects))
 
-    def refuse(self, *objects: Mapping[str, Any]) -> str:
-        """Return what the API server says when it refuses the objects; AssertionError where it takes them."""
-        result = self.attempt("apply", "--dry-run=server", "--filename=-", stdin=_stream(objects))
-        assert result.code != 0, f"was accepted: {json.dumps(objects)}"
+    def refuse(self, obj: Mapping[str, Any]) -> str:
+        """Return what the API server says when it refuses an object; AssertionError where it takes it."""
+        result = self.attempt("apply", "--dry-run=server", "--filename=-", stdin=json.dumps(obj))
+        assert result.code != 0, f"was accepted: {json.dumps(obj)}"
         return result.err
 
     def execute(self, pod: str, container: str, *command: str, stdin: str | None = None) -> Result:

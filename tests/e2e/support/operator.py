@@ -12,7 +12,7 @@ RELEASE = "condorpool-operator"
 DEPLOYMENT = "condorpool-operator"
 NAMESPACE = "condorpool-system"
 CHART = Path("charts") / RELEASE
-INSTALL_SECONDS = 180.0
+INSTALL_SECONDS = 120.0
 
 
 def program(name: str) -> Path:
@@ -31,7 +31,7 @@ def install(kubectl: Kubectl, root: Path) -> None:
         "roleImage.tag": "dev",
         "podAnnotations.e2e-session": uuid.uuid4().hex,
     }
-    settings = [f"--set={name}={value}" for name, value in values.items()]
+    settings = [f"--set-string={name}={value}" for name, value in values.items()]
     command = [str(program("helm")), "upgrade", "--install", RELEASE, str(root / CHART), "--namespace", NAMESPACE]
     done = subprocess.run(
         [*command, "--create-namespace", "--wait", f"--timeout={INSTALL_SECONDS:g}s", *settings],

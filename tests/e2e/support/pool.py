@@ -163,7 +163,7 @@ class Pool:
     def slots(self, constraint: str = "true") -> list[dict[str, str]]:
         """Return name, machine and state of the slots in the collector."""
         names = ("Name", "Machine", "State", "Activity", "SlotType")
-        out = self.run(self.manager, "condor_status", "-startd", "-constraint", constraint, "-af:t", *names)
+        out = self.run(self.manager, "condor_status", "-constraint", constraint, "-af:t", *names)
         return [dict(zip(names, line.split("\t"), strict=True)) for line in out.splitlines() if line]
 
     def executors_in_collector(self) -> set[str]:
