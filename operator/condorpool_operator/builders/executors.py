@@ -21,7 +21,6 @@ KEEP = {
 }
 """Node autoscalers do not wait for a drain: they must leave executors alone."""
 
-READY = ("sh", "-c", "condor_who -quick | grep -q '^IsReady = true'")
 _DRAIN_VARIABLE = "POOL_DRAIN_SECONDS"
 
 
@@ -81,8 +80,8 @@ def _stateful_set(context: Context, group: ExecutorGroup, name: str, selector: d
         "env": _environment(context, group, advertised(resources["limits"])),
         "ports": [{"name": "condor", "containerPort": naming.CONDOR_PORT, "protocol": "TCP"}],
         "securityContext": {"privileged": group.privileged},
-        "startupProbe": pods.TCP_PROBE,
-        "readinessProbe": pods.exec_probe(*READY, period=15, timeout=10),
+        "startupProbe": pods.STARTUP_PROBE,
+        "readinessProbe": pods.readiness_probe("COLLECTOR ADVERTISE_STARTD"),
     }
     template = pods.pod_template(
         context,

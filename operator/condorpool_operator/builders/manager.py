@@ -26,9 +26,9 @@ def build_manager(context: Context) -> list[dict[str, Any]]:
         {"/etc/condor/config.d": "config", "/etc/condor/passwords.d": {"name": "keys", "readOnly": True}},
     ) | {
         "ports": [{"name": "condor", "containerPort": naming.CONDOR_PORT, "protocol": "TCP"}],
-        "startupProbe": pods.TCP_PROBE,
-        "readinessProbe": pods.exec_probe(*READY, period=15, timeout=10),
-        "livenessProbe": pods.exec_probe(*ALIVE, period=60, timeout=20, failures=4, grace=20),
+        "startupProbe": pods.STARTUP_PROBE,
+        "readinessProbe": pods.readiness_probe("COLLECTOR READ", "NEGOTIATOR READ"),
+        "livenessProbe": pods.liveness_probe("COLLECTOR"),
     }
     selector = labels.selector(context.pool.name, naming.MANAGER)
     template = pods.pod_template(
@@ -59,7 +59,3 @@ def build_manager(context: Context) -> list[dict[str, Any]]:
         pods.service(context, names.manager, naming.MANAGER, None, [pods.condor_port()]),
         deployment,
     ]
-
-
-READY = ("sh", "-c", "condor_who -quick | grep -q '^IsReady = true'")
-ALIVE = ("timeout", "15", "condor_ping", "-quiet", "-type", "COLLECTOR", "READ")

@@ -8,19 +8,24 @@ from ..api.placement import Placement, Resources
 from .context import Context
 
 SECRET_MODE = 0o600
-TCP_PROBE = {"tcpSocket": {"port": naming.CONDOR_PORT}, "periodSeconds": 1, "failureThreshold": 120}
-"""Starts the clock of the other probes; later probes ask the daemons (docs/design/htcondor.md, Probes)."""
+STARTUP_PROBE = {"tcpSocket": {"port": naming.CONDOR_PORT}, "periodSeconds": 1, "failureThreshold": 120}
+"""Only starts the clock of the other probes, which ask the daemons (docs/design/image-contract.md, Probes)."""
 
 
-def exec_probe(*command: str, period: int, timeout: int, failures: int = 3, grace: int | None = None) -> dict[str, Any]:
-    """Return a probe that runs a command in the container; times in seconds."""
-    probe = {
-        "exec": {"command": list(command)},
-        "periodSeconds": period,
-        "timeoutSeconds": timeout,
-        "failureThreshold": failures,
-    }
-    return probe if grace is None else {**probe, "terminationGracePeriodSeconds": grace}
+def readiness_probe(*checks: str) -> dict[str, Any]:
+    """Return a probe by condor_ping, such as "COLLECTOR READ": this daemon answers, and grants this to the pod's credentials."""
+    commands = [f"timeout 8 condor_ping -quiet -type {check}" for check in checks]
+    return _exec_probe(" && ".join(commands)) | {"periodSeconds": 15, "timeoutSeconds": 10}
+
+
+def liveness_probe(daemon: str) -> dict[str, Any]:
+    """Return a probe that fails after five minutes of silence of a daemon; the kill does not wait for the pod's own grace."""
+    probe = {"periodSeconds": 60, "timeoutSeconds": 20, "failureThreshold": 5, "terminationGracePeriodSeconds": 20}
+    return _exec_probe(f"timeout 15 condor_ping -quiet -type {daemon} READ") | probe
+
+
+def _exec_probe(command: str) -> dict[str, Any]:
+    return {"exec": {"command": ["sh", "-c", command]}}
 
 
 def container(

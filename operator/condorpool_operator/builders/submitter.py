@@ -14,8 +14,6 @@ REQUESTS = {"cpu": "50m", "memory": "128Mi"}
 SSHD_LIMITS = {"memory": "1Gi"}
 SSHD_REQUESTS = {"cpu": "10m", "memory": "32Mi"}
 GRACE_SECONDS = 60
-ALIVE = ("timeout", "15", "condor_ping", "-quiet", "-type", "SCHEDD", "READ")
-READY = ("sh", "-c", "condor_who -quick | grep -q '^IsReady = true'")
 
 _STATE = "state"
 
@@ -90,9 +88,9 @@ def _schedd(context: Context) -> dict[str, Any]:
     return condor | {
         "env": [{"name": "POOL_COLLECTOR", "value": context.names.collector}],
         "ports": [{"name": "condor", "containerPort": naming.CONDOR_PORT, "protocol": "TCP"}],
-        "startupProbe": pods.TCP_PROBE,
-        "readinessProbe": pods.exec_probe(*READY, period=15, timeout=10),
-        "livenessProbe": pods.exec_probe(*ALIVE, period=60, timeout=20, failures=4, grace=30),
+        "startupProbe": pods.STARTUP_PROBE,
+        "readinessProbe": pods.readiness_probe("COLLECTOR ADVERTISE_SCHEDD"),
+        "livenessProbe": pods.liveness_probe("SCHEDD"),
     }
 
 
