@@ -1,5 +1,6 @@
 """The whole of pool-init as a process, with shell scripts in the place of HTCondor's programs."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,7 +70,9 @@ class Container:
         environ = {"PATH": f"{self.bin}:{os.environ['PATH']}"}
         command = [sys.executable, "-c", RUNNER, str(LIBRARY), role, str(self.root), str(drain_seconds)]
         with self.output.open("wb") as stdout:
-            self.process = subprocess.Popen(command, env=environ, stdout=stdout, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command, env=environ, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     def text(self) -> str:
         return self.output.read_text()
@@ -93,8 +96,9 @@ class Container:
 def container(tmp_path: Path) -> Iterator[Container]:
     container = Container(tmp_path)
     yield container
-    if container.process is not None and container.process.poll() is None:
-        container.process.kill()
+    if container.process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(container.process.pid, signal.SIGKILL)
         container.process.wait()
 
 
