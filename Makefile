@@ -22,7 +22,7 @@ endef
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-demo: $(READY) ## A cluster, the operator, a pool, john logs in and runs a job; leaves the cluster up
+demo: $(READY) needs-ssh ## A cluster, the operator, a pool, john logs in and runs a job; leaves the cluster up
 	@$(PYTHON) -m tools.demo
 
 cluster: needs-python ## Bring up the dev cluster: three nodes, Calico
@@ -79,7 +79,7 @@ test-unit: $(READY) ## Unit tests: no cluster
 test-api: $(READY) ## Tests on a real API server without nodes
 	@$(call with_binaries) $(PYTEST) tests/api
 
-test-e2e: images ## Tests on the dev cluster with real HTCondor
+test-e2e: needs-ssh images ## Tests on the dev cluster with real HTCondor
 	@$(PYTHON) -m devcluster run -- $(PYTEST) tests/e2e
 
 # the virtual environment, made anew when the lock changes
@@ -93,3 +93,7 @@ $(READY): requirements/dev.txt | needs-python
 .PHONY: needs-python
 needs-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "missing: Python 3.11 or newer as $(PYTHON) (make PYTHON=python3.12 … names another)" >&2; exit 1; }
+
+.PHONY: needs-ssh
+needs-ssh:
+	@for program in ssh scp ssh-keygen; do command -v $$program >/dev/null || { echo "missing: $$program (Debian: apt-get install openssh-client)" >&2; exit 1; }; done
