@@ -35,7 +35,7 @@ def advertise(pool: Pool, command: str, name: str, user: str | None = None) -> s
     ad = {"MyType": FORGED[command], "Name": name, "Machine": name}
     ad |= dict.fromkeys(("MyAddress", "ScheddIpAddr", "StartdIpAddr"), "<192.0.2.1:9618>")
     text = "".join(f'{key} = "{value}"\n' for key, value in ad.items())
-    return pool.attempt(pool.executor("cpu"), "condor_advertise", command, user=user, stdin=text).text
+    return pool.said(pool.executor("cpu"), "condor_advertise", command, user=user, stdin=text)
 
 
 def listed(pool: Pool, command: str, name: str) -> bool:
@@ -115,7 +115,7 @@ def test_an_executor_cannot_administrate(lab_pool: Pool, user: str | None) -> No
         ("condor_userprio", "-setfactor", f"john@{lab_pool.trust_domain}", "1000000"),
     )
 
-    said = {command: lab_pool.attempt(lab_pool.executor("cpu"), *command, user=user).text for command in commands}
+    said = {command: lab_pool.said(lab_pool.executor("cpu"), *command, user=user) for command in commands}
 
     assert not [command for command, text in said.items() if not any(refusal in text for refusal in REFUSALS)], said
     assert _daemons(lab_pool) == before

@@ -154,6 +154,10 @@ class Pool:
             raise KubectlError(("exec", pod, *command), result)
         return result.out
 
+    def said(self, pod: str, *command: str, user: str | None = None, stdin: str | None = None) -> str:
+        """Run a command that may fail in a pod and return all that it says: some tools fail with status 0."""
+        return self.attempt(pod, "sh", "-c", 'exec "$@" 2>&1', "sh", *command, user=user, stdin=stdin).text
+
     def submit(self, description: str, user: str = "nobody") -> Job:
         """Submit one job from inside the submitter's pod, as an unprivileged user."""
         out = self.run(self.submitter, *submit_command(), user=user, stdin=description)
