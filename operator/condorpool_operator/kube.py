@@ -19,6 +19,8 @@ JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+PAGE = 500
+"""Objects in one answer while names are listed."""
 WATCH_SECONDS = 330.0
 """A watch is begun anew after this time, in case it froze."""
 
@@ -56,7 +58,7 @@ class Kube:
     async def list(self, kind: Kind, namespace: str | None, selector: str) -> list[dict[str, Any]]:
         """Return the objects that a label selector selects."""
         answer = await self._json("GET", kind.path(namespace), {"labelSelector": selector})
-        items: list[dict[str, Any]] = answer["items"]
+        items: list[dict[str, Any]] = answer["items"] or []
         return [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in items]
 
     async def apply(self, obj: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,22 +122,24 @@ class Kube:
 
         All existing objects are named first, so that nothing that happened between two watches is missed.
         """
-        listing = await self._json("GET", kind.path(namespace), accept=METADATA_LIST)
-        for item in listing["items"]:
-            yield item["metadata"]["namespace"], item["metadata"]["name"]
-        query = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": listing["metadata"]["resourceVersion"],
-        }
+        query = {"limit": str(PAGE)}
+        while True:
+            listing = await self._json("GET", kind.path(namespace), query, accept=METADATA_LIST)
+            for item in listing["items"] or ():
+                yield _name(item)
+            version = listing["metadata"]["resourceVersion"]
+            if not (token := listing["metadata"].get("continue")):
+                break
+            query["continue"] = token
+        query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         response = await self._request("GET", kind.path(namespace), query, accept=METADATA_ONLY, seconds=WATCH_SECONDS)
         try:
-            async for line in response.content:
+            async for line in _lines(response):
                 change = json.loads(line)
                 if change["type"] == "ERROR":
                     return
                 if change["type"] != "BOOKMARK":
-                    yield change["object"]["metadata"]["namespace"], change["object"]["metadata"]["name"]
+                    yield _name(change["object"])
         except (aiohttp.ClientError, TimeoutError):
             return
         finally:
@@ -178,6 +182,19 @@ class Kube:
         if response.status >= 400:
             raise await _refusal(response)
         return response
+
+
+def _name(obj: Mapping[str, Any]) -> tuple[str, str]:
+    return obj["metadata"]["namespace"], obj["metadata"]["name"]
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Yield lines of any length: metadata alone can be larger than what aiohttp takes for a line."""
+    rest = b""
+    async for chunk in response.content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> ApiError:

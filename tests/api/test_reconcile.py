@@ -217,6 +217,15 @@ class TestReferences:
 
         eventually(rendered, "the edit to be rendered", seconds=5)
 
+    def test_objects_with_huge_metadata_do_not_blind_the_watch(self, cluster: Cluster) -> None:
+        cluster.apply(pool({"config": {"configMapRefs": [{"name": "knobs"}]}}))
+        eventually(lambda: cluster.condition("ConfigValid").get("reason") == "ConfigMapNotFound", "a finding")
+        huge = config_map("huge", a="b")
+        huge["metadata"]["annotations"] = {"test/huge": "x" * 200_000}
+        cluster.kubectl("create", "-f", "-", stdin=json.dumps(huge))
+        cluster.apply(config_map("knobs", site="KNOB = 1\n"))
+        eventually(lambda: cluster.get("deployment", "demo-manager"), "the pool to start", seconds=5)
+
     @pytest.mark.parametrize(
         ("data", "reason", "text"),
         [

@@ -5,6 +5,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import naming
+from ..api.v1alpha1 import Ssh
 from .context import Context
 
 _templates = Environment(
@@ -52,13 +53,20 @@ def build_config(context: Context, component: str, role: str) -> dict[str, Any]:
     }
 
 
-def build_sshd_config(context: Context) -> dict[str, Any]:
-    """Return the ConfigMap with sshd's configuration; passwords are refused altogether unless a user has one."""
-    ssh = context.pool.spec.submitter.ssh
-    passwords = ssh is not None and any(user.password_secret_ref for user in ssh.users)
+def build_sshd_config(context: Context, ssh: Ssh) -> dict[str, Any]:
+    """Return the ConfigMap with sshd's configuration.
+
+    Passwords are refused altogether unless a user has one; who guesses is slowed down where sshd sees the clients' own addresses.
+    """
+    sshd_config = render(
+        "sshd_config.j2",
+        pool=context.pool.name,
+        password_authentication=any(user.password_secret_ref for user in ssh.users),
+        client_addresses=ssh.service.type == "ClusterIP" or ssh.service.external_traffic_policy == "Local",
+    )
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": context.metadata(context.names.ssh, naming.SUBMITTER),
-        "data": {"sshd_config": render("sshd_config.j2", pool=context.pool.name, password_authentication=passwords)},
+        "data": {"sshd_config": sshd_config},
     }

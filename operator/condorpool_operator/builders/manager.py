@@ -50,6 +50,7 @@ def build_manager(context: Context) -> list[dict[str, Any]]:
         "spec": {
             "replicas": 1,
             "strategy": {"type": "Recreate"},
+            "revisionHistoryLimit": 1,
             "selector": {"matchLabels": selector},
             "template": template,
         },

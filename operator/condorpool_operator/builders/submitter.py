@@ -32,7 +32,7 @@ def build_submitter(context: Context) -> list[dict[str, Any]]:
         _stateful_set(context),
     ]
     if spec.ssh is not None:
-        objects += [build_sshd_config(context), _ssh_service(context, spec.ssh)]
+        objects += [build_sshd_config(context, spec.ssh), _ssh_service(context, spec.ssh)]
     return objects
 
 

@@ -34,11 +34,18 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     kube = await Kube.connect(own.request_timeout_seconds)
     reconciler = Reconciler(kube, own, references)
     memo.queue, memo.kube = queue, kube
-    memo.tasks = [asyncio.create_task(queue.work(reconciler), name=f"worker-{number}") for number in range(own.workers)]
-    memo.tasks.append(
-        asyncio.create_task(watch_references(kube, own.namespaces, references, queue.add), name="references")
-    )
+    work = {f"worker {number}": queue.work(reconciler) for number in range(own.workers)}
+    work["references"] = watch_references(kube, own.namespaces, references, queue.add)
+    memo.tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work.items()]
+    for task in memo.tasks:
+        task.add_done_callback(_tell_end)
     logger.info("watching %s", ", ".join(own.namespaces) or "all namespaces")
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    """Log what ended a task that should live as long as the process; the liveness probe then ends the process."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s ended", task.get_name(), exc_info=error)
 
 
 @kopf.on.cleanup()
