@@ -39,10 +39,7 @@ def parse_images(table: str) -> dict[str, str]:
 
 
 def has_image(images: Mapping[str, str], name: str, image_id: str) -> bool:
-    """Tell whether a node has this very image under this name.
-
-    containerd keeps each image under its tag and under its id (Docker's image id), both leading to one digest.
-    """
+    """Tell whether a node has this very image under this name: `load` leaves it under Docker's image id too, with the same digest."""
     return name in images and images.get(image_id) == images[name]
 
 
@@ -67,6 +64,7 @@ def load(images: Sequence[str], settings: Settings, progress: Progress) -> None:
         return
     with progress.step(f"load {', '.join(wanted)} into {', '.join(targets)}"):
         loader.stream(wanted, targets)
+        loader.mark({name: ids[name] for name in wanted}, targets)
 
 
 class FanOut(io.RawIOBase):
@@ -144,6 +142,14 @@ class _Loader:
         for node, (status, text) in results.items():
             if status != 0:
                 raise CommandError(shell_words(commands[node]), f"exit status {status}", tail=tail(text))
+
+    def mark(self, ids: Mapping[str, str], nodes: Sequence[str]) -> None:
+        """Name the images by Docker's id too, so that the next load sees that they are there."""
+        tags = [[*_CTR, "tag", "--force", full_name(name), image_id] for name, image_id in ids.items()]
+        script = " && ".join(shell_words(tag) for tag in tags)
+        with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+            commands = (["docker", "exec", node, "sh", "-c", script] for node in nodes)
+            list(pool.map(lambda command: output(command, env=self._environment), commands))
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
