@@ -14,8 +14,8 @@ POOL_KIND = "condorpools.condorpool.dev"
 UID_LABEL = "condorpool.dev/pool-uid"
 OWN_KINDS = "secrets,configmaps,persistentvolumeclaims,services,poddisruptionbudgets,deployments,statefulsets,pods"
 
-READY_SECONDS = 180.0
-"""A new pool on two busy cores takes less than a minute."""
+READY_SECONDS = 240.0
+"""A new pool takes half a minute; four at once on two cores that do other work have taken two."""
 
 
 def is_ready(pod: Object) -> bool:
