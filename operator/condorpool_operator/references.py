@@ -12,6 +12,7 @@ from .api.status import ConditionType, Reason
 from .api.v1alpha1 import Config, SecretKeyReference, User
 from .builders.config import USER_PREFIX, user_file_name
 from .builders.context import Account
+from .builders.knobs import findings
 from .kinds import CONFIG_MAP, SECRET
 from .kube import Kube
 from .naming import Names
@@ -108,6 +109,8 @@ def _files(references: list[tuple[str, str]], found: Mapping[str, Mapping[str, A
             file_name = user_file_name(position, name, key)
             if len(file_name) > _NAME_LIMIT:
                 raise UnusableError(Reason.CONFIG_MAP_INVALID, f"{where}: the key {key[:40]}… is too long: shorten it")
+            if refused := findings(text):
+                raise UnusableError(Reason.CONFIG_MAP_INVALID, f"{where}: key {key}, {refused[0]}")
             files[file_name] = text
     return files
 

@@ -206,6 +206,16 @@ class TestReferences:
         eventually(lambda: cluster.condition("ConfigValid").get("reason") == "ConfigMapNotFound", "a finding")
         assert {name: v for name, v in cluster.versions().items() if "CondorPool" not in name} == before
 
+    def test_a_config_map_that_would_get_around_an_owned_setting_changes_nothing(self, cluster: Cluster) -> None:
+        cluster.apply(config_map("knobs", site="KNOB = 1\n"), pool({"config": {"configMapRefs": [{"name": "knobs"}]}}))
+        cluster.settle()
+        before = {name: v for name, v in cluster.versions().items() if "CondorPool" not in name}
+        cluster.apply(config_map("knobs", site="KNOB = 2\nMASTER.DAEMON_LIST = MASTER\n"))
+        eventually(lambda: cluster.condition("ConfigValid").get("reason") == "ConfigMapInvalid", "a finding")
+        finding = cluster.condition("ConfigValid")["message"]
+        assert "spec.config.configMapRefs[knobs]: key site, line 2: MASTER.DAEMON_LIST is refused" in finding
+        assert {name: v for name, v in cluster.versions().items() if "CondorPool" not in name} == before
+
     def test_an_edited_config_map_is_rendered_anew_at_once(self, cluster: Cluster) -> None:
         cluster.apply(config_map("knobs", site="KNOB = 1\n"), pool({"config": {"configMapRefs": [{"name": "knobs"}]}}))
         cluster.settle()
