@@ -65,7 +65,9 @@ class Kube:
         """Apply an object by server-side apply, as the owner of every field in it, and return what came of it."""
         kind, meta = BY_NAME[obj["kind"]], obj["metadata"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._json("PATCH", kind.path(meta["namespace"], meta["name"]), query, obj, APPLY)
+        return await self._json(
+            "PATCH", kind.path(meta["namespace"], meta["name"]), query, body=obj, content_type=APPLY
+        )
 
     async def apply_status(self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any]) -> None:
         """Apply the status of an object; fields that it no longer holds go."""
@@ -76,7 +78,7 @@ class Kube:
             "status": status,
         }
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        await self._json("PATCH", kind.path(namespace, name, "status"), query, body, APPLY)
+        await self._json("PATCH", kind.path(namespace, name, "status"), query, body=body, content_type=APPLY)
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object of this UID; one that is gone, or is another by now, is no error."""
@@ -146,15 +148,10 @@ class Kube:
             response.close()
 
     async def _json(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = JSON,
-        accept: str = JSON,
+        self, method: str, path: str, query: Mapping[str, str] | None = None, **request: Any
     ) -> dict[str, Any]:
-        response = await self._request(method, path, query, body, content_type, accept)
+        """Return the JSON that a request is answered with; `request` goes to `_request`."""
+        response = await self._request(method, path, query, **request)
         try:
             answer: dict[str, Any] = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -166,6 +163,7 @@ class Kube:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
+        *,
         body: Mapping[str, Any] | None = None,
         content_type: str = JSON,
         accept: str = JSON,
