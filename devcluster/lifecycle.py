@@ -43,7 +43,7 @@ def up(settings: Settings, progress: Progress, *, images: str, workers: int) -> 
     if decision is not Decision.KEEP:
         progress.say(f"images: {mode}; {decision.value}")
     plan.execute(cluster.steps(decision), progress)
-    progress.say(f"cluster {settings.prefix} is up; use it: python3 -m devcluster run -- kubectl get nodes")
+    progress.say(f"cluster {settings.prefix} is up; use it: {settings.example}")
 
 
 def down(settings: Settings, progress: Progress) -> None:

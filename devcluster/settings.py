@@ -10,6 +10,7 @@ from devcluster.errors import DevClusterError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GO_SOURCES = REPOSITORY / "devcluster" / "go"
+DEFAULT_PREFIX = "condorpool"
 _PREFIX = re.compile(r"[a-z][a-z0-9-]{0,19}")
 
 
@@ -24,7 +25,7 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Read the two variables; raise DevClusterError for a prefix that cannot name a namespace and a cgroup."""
-        prefix = environment.get("CONDORPOOL_CLUSTER") or "condorpool"
+        prefix = environment.get("CONDORPOOL_CLUSTER") or DEFAULT_PREFIX
         if not _PREFIX.fullmatch(prefix):
             raise DevClusterError(
                 f"CONDORPOOL_CLUSTER={prefix!r} is not a usable name",
@@ -34,6 +35,12 @@ class Settings:
         root = environment.get("CONDORPOOL_CACHE")
         cache = Path(root) if root else home / ".cache" / "condorpool"
         return cls(prefix=prefix, cache=cache.absolute() / "devcluster")
+
+    @property
+    def example(self) -> str:
+        """A command that uses this cluster, as a user would type it."""
+        variable = "" if self.prefix == DEFAULT_PREFIX else f"CONDORPOOL_CLUSTER={self.prefix} "
+        return f"{variable}python3 -m devcluster run -- kubectl get nodes"
 
     @property
     def runtime(self) -> Path:

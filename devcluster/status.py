@@ -30,7 +30,7 @@ def _running(settings: Settings, current: State) -> list[str]:
     lines += [f"node        {node}" for node in nodes]
     lines.append(f"versions    Kubernetes {versions.KUBERNETES}, Calico {versions.CALICO}, kind {versions.KIND}")
     lines.append(f"kubeconfig  {settings.kubeconfig} (reachable inside the cluster's network: use `run`)")
-    lines.append("use it      python3 -m devcluster run -- kubectl get nodes")
+    lines.append(f"use it      {settings.example}")
     return lines
 
 

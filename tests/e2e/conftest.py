@@ -25,7 +25,6 @@ from tests.e2e.support.waiting import NotYetError, wait_for
 ROOT = Path(__file__).resolve().parents[2]
 TEST_SECONDS = 500
 SSH_SECONDS = 30.0
-PENALTY_SECONDS = 90.0
 """sshd refuses a client's address for up to a minute after failed logins."""
 
 Shared = Mapping[str, Pool]
@@ -181,11 +180,4 @@ def ssh(lab_pool: Pool, tmp_path: Path) -> Ssh:
             raise NotYetError(f"{status}")
         return str(found)
 
-    client = Ssh(tmp_path, wait_for("status.submitter.ssh.endpoint", endpoint, SSH_SECONDS))
-
-    def admitted() -> None:
-        if not client.host_keys():
-            raise NotYetError("it closes the connection, as after failed logins")
-
-    wait_for(f"sshd at {client.endpoint} to talk to this client", admitted, PENALTY_SECONDS)
-    return client
+    return Ssh(tmp_path, wait_for("status.submitter.ssh.endpoint", endpoint, SSH_SECONDS))
