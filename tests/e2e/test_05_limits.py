@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.e2e.support.jobs import EVICTED, EXECUTING, HELD, RUNNING, TERMINATED, Job, shell_job
+from tests.e2e.support.jobs import EVICTED, EXECUTING, HELD, RUNNING, START_SECONDS, TERMINATED, Job, shell_job
 from tests.e2e.support.pool import Pool
 
 HOLD_SECONDS = 90.0
@@ -25,7 +25,7 @@ class Trio:
 
 @pytest.fixture(scope="module")
 def trio(lab_pool: Pool) -> Trio:
-    """Submit three jobs to one executor and wait until they run."""
+    """Submit three jobs to one executor and wait until they have started; two may be held by then."""
     here = f'Machine == "{_machine(lab_pool)}"'
     result = Trio(
         memory=lab_pool.submit(shell_job(EAT_MEMORY, requirements=here, request_memory="64M"), user="john"),
@@ -33,7 +33,7 @@ def trio(lab_pool: Pool) -> Trio:
         neighbour=lab_pool.submit(shell_job("sleep 60; echo undisturbed", requirements=here), user="jim"),
     )
     for job in (result.memory, result.disk, result.neighbour):
-        job.wait_running()
+        job.wait_event(EXECUTING, START_SECONDS)
     return result
 
 
