@@ -143,3 +143,32 @@ class Operator:
     def log(self) -> str:
         """Return what the operator logged."""
         return self._log.read_text() if self._log.exists() else ""
+
+
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPf0mR6sC8Zk6V2GqWmFv0aXzF2o0r0r0r0r0r0r0r0r john"
+BY_KEY = {"submitter": {"ssh": {"users": [{"name": "john", "authorizedKeysSecretRef": {"name": "john"}}]}}}
+
+
+BY_KEY_AND_PASSWORD = {
+    "submitter": {
+        "ssh": {
+            "users": [
+                {
+                    "name": "john",
+                    "authorizedKeysSecretRef": {"name": "john"},
+                    "passwordSecretRef": {"name": "john"},
+                }
+            ]
+        }
+    }
+}
+
+
+def secret(name: str, **data: str) -> dict[str, Any]:
+    """Return a Secret of a user's."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    """Return a ConfigMap of a user's."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}

@@ -6,19 +6,8 @@ from typing import Any
 
 import pytest
 
-from .cluster import Cluster, Operator, eventually, pool
+from .cluster import BY_KEY, BY_KEY_AND_PASSWORD, PUBLIC_KEY, Cluster, Operator, config_map, eventually, pool, secret
 from .server import ApiServer, free_ports
-
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPf0mR6sC8Zk6V2GqWmFv0aXzF2o0r0r0r0r0r0r0r0r john"
-WITH_SSH = {"submitter": {"ssh": {"users": [{"name": "john", "authorizedKeysSecretRef": {"name": "john"}}]}}}
-
-
-def secret(name: str, **data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
-
-
-def config_map(name: str, **data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 
 def writes_about(server: ApiServer, cluster: Cluster, pool_name: str = "demo") -> int:
@@ -50,7 +39,7 @@ class TestWrites:
         assert writes_about(server, cluster) <= len(objects) + 3
 
     def test_a_pool_at_rest_costs_none(self, server: ApiServer, cluster: Cluster) -> None:
-        cluster.apply(secret("john", authorized_keys=KEY), pool(WITH_SSH))
+        cluster.apply(secret("john", authorized_keys=PUBLIC_KEY), pool(BY_KEY))
         cluster.settle()
         look_again(cluster, "first")
         count = writes_about(server, cluster)
@@ -61,7 +50,7 @@ class TestWrites:
     def test_a_restart_costs_none(
         self, server: ApiServer, cluster: Cluster, operator: Operator, number: signal.Signals
     ) -> None:
-        cluster.apply(secret("john", authorized_keys=KEY, password="correct horse"), pool(_by_key_and_password()))
+        cluster.apply(secret("john", authorized_keys=PUBLIC_KEY, password="correct horse"), pool(BY_KEY_AND_PASSWORD))
         cluster.settle()
         look_again(cluster, "before")
         count = writes_about(server, cluster)
@@ -69,15 +58,6 @@ class TestWrites:
         operator.start()
         look_again(cluster, "after")
         assert writes_about(server, cluster) == count
-
-
-def _by_key_and_password() -> dict[str, Any]:
-    reference = {"name": "john"}
-    return {
-        "submitter": {
-            "ssh": {"users": [{"name": "john", "authorizedKeysSecretRef": reference, "passwordSecretRef": reference}]}
-        }
-    }
 
 
 class TestDrift:
@@ -173,106 +153,11 @@ def test_a_removed_group_is_pruned_and_nothing_else(cluster: Cluster) -> None:
 
 
 def test_turning_ssh_off_removes_its_service(cluster: Cluster) -> None:
-    cluster.apply(secret("john", authorized_keys=KEY), pool(WITH_SSH))
+    cluster.apply(secret("john", authorized_keys=PUBLIC_KEY), pool(BY_KEY))
     cluster.settle()
     assert cluster.get("service", "demo-ssh")
     cluster.apply(pool())
     eventually(lambda: cluster.get("service", "demo-ssh") is None, "the ssh Service to go")
-
-
-class TestReferences:
-    def test_a_missing_config_map_is_told_once_and_waited_for(self, cluster: Cluster) -> None:
-        cluster.apply(pool({"config": {"configMapRefs": [{"name": "knobs"}]}}))
-        finding = eventually(lambda: cluster.condition("ConfigValid"), "a finding")
-        assert (finding["status"], finding["reason"]) == ("False", "ConfigMapNotFound")
-        assert "spec.config.configMapRefs[knobs]" in finding["message"]
-        assert "create it" in finding["message"]
-        assert cluster.get("deployment", "demo-manager") is None, "nothing starts with half a configuration"
-        assert [reason for reason, _ in cluster.events()] == ["ConfigMapNotFound"]
-        cluster.apply(config_map("knobs", site="KNOB = 1\n"))
-        eventually(lambda: cluster.get("deployment", "demo-manager"), "the pool to start", seconds=5)
-        rendered = cluster.get("configmap", "demo-executor-config")
-        assert rendered is not None
-        assert rendered["data"]["50-00-knobs-site"] == "KNOB = 1\n"
-
-    def test_a_vanished_config_map_changes_nothing_that_runs(self, cluster: Cluster) -> None:
-        cluster.apply(
-            config_map("knobs", site="KNOB = 1\n"),
-            pool({"manager": {"config": {"configMapRefs": [{"name": "knobs"}]}}}),
-        )
-        cluster.settle()
-        before = {name: v for name, v in cluster.versions().items() if "CondorPool" not in name}
-        cluster.kubectl("delete", "configmap", "knobs")
-        eventually(lambda: cluster.condition("ConfigValid").get("reason") == "ConfigMapNotFound", "a finding")
-        assert {name: v for name, v in cluster.versions().items() if "CondorPool" not in name} == before
-
-    def test_a_config_map_that_would_get_around_an_owned_setting_changes_nothing(self, cluster: Cluster) -> None:
-        cluster.apply(config_map("knobs", site="KNOB = 1\n"), pool({"config": {"configMapRefs": [{"name": "knobs"}]}}))
-        cluster.settle()
-        before = {name: v for name, v in cluster.versions().items() if "CondorPool" not in name}
-        cluster.apply(config_map("knobs", site="KNOB = 2\nMASTER.DAEMON_LIST = MASTER\n"))
-        eventually(lambda: cluster.condition("ConfigValid").get("reason") == "ConfigMapInvalid", "a finding")
-        finding = cluster.condition("ConfigValid")["message"]
-        assert "spec.config.configMapRefs[knobs]: key site, line 2: MASTER.DAEMON_LIST is refused" in finding
-        assert {name: v for name, v in cluster.versions().items() if "CondorPool" not in name} == before
-
-    def test_an_edited_config_map_is_rendered_anew_at_once(self, cluster: Cluster) -> None:
-        cluster.apply(config_map("knobs", site="KNOB = 1\n"), pool({"config": {"configMapRefs": [{"name": "knobs"}]}}))
-        cluster.settle()
-        cluster.apply(config_map("knobs", site="KNOB = 2\n"))
-
-        def rendered() -> bool:
-            found = cluster.get("configmap", "demo-manager-config")
-            return found is not None and found["data"]["50-00-knobs-site"] == "KNOB = 2\n"
-
-        eventually(rendered, "the edit to be rendered", seconds=5)
-
-    def test_objects_with_huge_metadata_do_not_blind_the_watch(self, cluster: Cluster) -> None:
-        cluster.apply(pool({"config": {"configMapRefs": [{"name": "knobs"}]}}))
-        eventually(lambda: cluster.condition("ConfigValid").get("reason") == "ConfigMapNotFound", "a finding")
-        huge = config_map("huge", a="b")
-        huge["metadata"]["annotations"] = {"test/huge": "x" * 200_000}
-        cluster.kubectl("create", "-f", "-", stdin=json.dumps(huge))
-        cluster.apply(config_map("knobs", site="KNOB = 1\n"))
-        eventually(lambda: cluster.get("deployment", "demo-manager"), "the pool to start", seconds=5)
-
-    @pytest.mark.parametrize(
-        ("data", "reason", "text"),
-        [
-            (None, "SecretNotFound", "there is no Secret jane"),
-            ({"other": "x"}, "SecretInvalid", "has no key authorized_keys"),
-            ({"authorized_keys": ""}, "SecretInvalid", "holds no public key"),
-            ({"authorized_keys": "rubbish"}, "SecretInvalid", "line 1 is not a public key"),
-        ],
-    )
-    def test_a_bad_secret_of_one_user_is_told_once_and_harms_no_other(
-        self, cluster: Cluster, data: dict[str, str] | None, reason: str, text: str
-    ) -> None:
-        users = [{"name": name, "authorizedKeysSecretRef": {"name": name}} for name in ("jane", "john")]
-        if data is not None:
-            cluster.apply(secret("jane", **data))
-        cluster.apply(secret("john", authorized_keys=KEY), pool({"submitter": {"ssh": {"users": users}}}))
-        finding = eventually(lambda: cluster.condition("UsersValid"), "a finding")
-        assert (finding["status"], finding["reason"]) == ("False", reason)
-        assert "spec.submitter.ssh.users[jane].authorizedKeysSecretRef" in finding["message"]
-        assert text in finding["message"]
-        assert "rubbish" not in finding["message"]
-        database = (cluster.get("secret", "demo-users") or {})["data"]
-        assert "authorized_keys.john" in database
-        assert "authorized_keys.jane" not in database
-        assert [event for event, _ in cluster.events()] == [reason]
-        cluster.apply(secret("jane", authorized_keys=KEY))
-        eventually(lambda: cluster.condition("UsersValid")["status"] == "True", "the repair to be seen", seconds=5)
-        eventually(lambda: "authorized_keys.jane" in (cluster.get("secret", "demo-users") or {})["data"], "jane's key")
-
-    def test_a_password_appears_nowhere_but_in_its_secret(self, cluster: Cluster, operator: Operator) -> None:
-        cluster.apply(secret("john", authorized_keys=KEY, password="correct horse"), pool(_by_key_and_password()))
-        cluster.settle()
-        kinds = "configmaps,services,deployments,statefulsets,condorpools,events"
-        assert "correct horse" not in cluster.kubectl("get", kinds, "-o", "json")
-        assert "correct horse" not in operator.log()
-        hashes = (cluster.get("secret", "demo-users") or {})["data"]["shadow"]
-        assert hashes
 
 
 class TestStatus:
@@ -395,12 +280,3 @@ class TestScope:
             namespaced.stop()
             operator.start()
         elsewhere.settle()
-
-
-def test_the_operator_never_lacked_a_right_and_never_stumbled(server: ApiServer, operator: Operator) -> None:
-    """Runs last: over all tests above nothing was forbidden to the operator, and no reconcile raised."""
-    entries = [json.loads(line) for line in server.audit_log.read_text().splitlines()]
-    mine = [entry for entry in entries if entry["user"]["username"] == "operator"]
-    assert not [entry["requestURI"] for entry in mine if entry["responseStatus"]["code"] == 403]
-    assert "Traceback" not in operator.log()
-    assert "forbidden" not in operator.log().lower()
