@@ -1,6 +1,8 @@
 """The accounts of a pool's users: stable UIDs, and password hashes that are kept while they hold."""
 
 import asyncio
+import hashlib
+import secrets
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -28,21 +30,23 @@ class Login:
 
 
 class PasswordHasher:
-    """Hashes and checks passwords off the event loop; remembers which hash belongs to which password while the process lives."""
+    """Hashes and checks passwords off the event loop; remembers by keyed digests which pairs hold, no password in clear."""
 
     def __init__(self, rounds: int = HASH_ROUNDS) -> None:
         self._rounds = rounds
-        self._known: dict[str, str] = {}
+        self._key = secrets.token_bytes(32)
+        self._known: dict[str, bytes] = {}
 
     async def hash(self, password: str, stored: str | None) -> str:
         """Return the stored hash where it still verifies, else a new one."""
-        if stored is not None and self._known.get(stored) == password:
+        digest = hashlib.blake2b(password.encode(), key=self._key).digest()
+        if stored is not None and self._known.get(stored) == digest:
             return stored
         if stored is None or not await asyncio.to_thread(_verifies, password, stored):
             stored = (
                 await asyncio.to_thread(bcrypt.hashpw, password.encode(), bcrypt.gensalt(self._rounds, b"2b"))
             ).decode()
-        self._known[stored] = password
+        self._known[stored] = digest
         return stored
 
 

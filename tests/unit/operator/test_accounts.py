@@ -39,6 +39,7 @@ def test_no_password_is_stored_in_clear() -> None:
     files = store(update({}, Login("john", password="correct horse")))
     assert b"correct horse" not in b"".join(files.values())
     assert "correct horse" not in repr(Login("john", password="correct horse"))
+    assert "correct horse" not in repr(vars(HASHER))
 
 
 def test_who_is_removed_keeps_his_uid_and_nothing_that_opens_it() -> None:
