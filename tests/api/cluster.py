@@ -79,8 +79,9 @@ class Cluster:
         return next((one for one in conditions if one["type"] == kind), {})
 
     def events(self, kind: str = "Warning") -> list[tuple[str, str]]:
-        """Return (reason, message) of the events of a kind in the namespace."""
-        return [(one["reason"], one["message"]) for one in self.objects("events") if one["type"] == kind]
+        """Return (reason, message) of the events of a kind about pools; the API server's own, as about Services, are not the operator's."""
+        events = [one for one in self.objects("events") if one["involvedObject"]["kind"] == "CondorPool"]
+        return [(one["reason"], one["message"]) for one in events if one["type"] == kind]
 
     def settle(self, pool: str = "demo") -> None:
         """Wait until the operator has reported on the pool's present generation."""
