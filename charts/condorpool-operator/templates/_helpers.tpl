@@ -1,10 +1,17 @@
-{{/* Name of every object of a release: the release's name, with the chart's unless it is in there already. */}}
+{{/* Name of every object of a release: the release's name, with the chart's unless it is in there already; or what the values say. */}}
 {{- define "condorpool-operator.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains .Chart.Name .Release.Name -}}
 {{- .Release.Name | trunc 53 | trimSuffix "-" -}}
 {{- else -}}
 {{- printf "%s-%s" .Release.Name .Chart.Name | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The account that the operator's pod runs as, of this release or of whoever prepared it. */}}
+{{- define "condorpool-operator.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "condorpool-operator.fullname" .) -}}
 {{- end -}}
 
 {{/* What selects the operator's pod; immutable, so nothing that an upgrade may change. */}}

@@ -140,6 +140,8 @@ def test_rights_are_those_that_the_code_uses(cluster_wide: Objects) -> None:
         expected[group, kind.plural] = {"get", "list", "watch", "create", "patch"}
         if kind != CLAIM:
             expected[group, kind.plural].add("delete")
+    # from 3.29 on Calico asks for this too; older versions do not know it
+    expected["projectcalico.org", "tier.networkpolicies"] = expected["networking.k8s.io", "networkpolicies"]
     assert granted == expected
 
 
@@ -200,6 +202,13 @@ def test_values_reach_the_pod() -> None:
         ("requestTimeoutSeconds=0", "/requestTimeoutSeconds"),
         ('crds={"install":"yes"}', "/crds/install"),
         ("imagePullSecrets=[{}]", "/imagePullSecrets/0"),
+        ('fullnameOverride="Pools"', "/fullnameOverride"),
+        ('serviceAccount={"annotation":{}}', "additional properties 'annotation' not allowed"),
+        ('serviceAccount={"name":"a b"}', "/serviceAccount/name"),
+        ('rbac={"create":"no"}', "/rbac/create"),
+        ('networkPolicy={"enabled":"no"}', "/networkPolicy/enabled"),
+        ('networkPolicy={"apiServerPorts":[]}', "/networkPolicy/apiServerPorts"),
+        ('networkPolicy={"apiServerPorts":["https"]}', "/networkPolicy/apiServerPorts/0"),
     ],
 )
 def test_wrong_values_are_refused(value: str, complaint: str) -> None:
@@ -213,6 +222,47 @@ def test_notes_name_the_next_command() -> None:
     notes = done.stdout.partition("NOTES:")[2]
     assert "kubectl apply -n physics" in notes, done.stderr
     assert "kubectl wait -n physics condorpool/first --for=condition=Ready" in notes
+
+
+def test_nothing_calls_the_operator_and_it_calls_dns_and_the_api_server(cluster_wide: Objects) -> None:
+    policy = only(cluster_wide, "NetworkPolicy")["spec"]
+    assert (policy["policyTypes"], policy.get("ingress", [])) == (["Ingress", "Egress"], [])
+    pod = only(cluster_wide, "Deployment")["spec"]["template"]["metadata"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod["labels"].items()
+    opened = {(port["protocol"], port["port"]) for rule in policy["egress"] for port in rule["ports"]}
+    assert opened == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443), ("TCP", 8443), ("TCP", 16443)}
+
+
+def test_policy_follows_the_values() -> None:
+    assert "NetworkPolicy" not in kinds(render("networkPolicy.enabled=false"))
+    policy = only(render("networkPolicy.apiServerPorts=[7443]"), "NetworkPolicy")["spec"]
+    assert policy["egress"][1]["ports"] == [{"protocol": "TCP", "port": 7443}]
+
+
+@pytest.mark.parametrize("mode", ["watchNamespaces=[]", 'watchNamespaces=["physics"]'])
+def test_account_and_rights_can_be_left_to_an_administrator(mode: str) -> None:
+    objects = render(mode, "crds.install=false", "rbac.create=false", 'serviceAccount={"create":false,"name":"given"}')
+    assert kinds(objects) == {"Deployment", "NetworkPolicy"}
+    assert only(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "given"
+
+
+@pytest.mark.parametrize(("mode", "binding"), [("[]", "ClusterRoleBinding"), ('["physics"]', "RoleBinding")])
+def test_account_of_another_name_has_the_rights(mode: str, binding: str) -> None:
+    objects = render(
+        f"watchNamespaces={mode}", 'serviceAccount.name="robot"', 'serviceAccount.annotations={"example.org/id":"7"}'
+    )
+    account = only(objects, "ServiceAccount")["metadata"]
+    assert (account["name"], account["annotations"]) == ("robot", {"example.org/id": "7"})
+    assert only(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "robot"
+    assert only(objects, binding)["subjects"] == [{"kind": "ServiceAccount", "name": "robot", "namespace": "ops"}]
+    assert "annotations" not in only(render(), "ServiceAccount")["metadata"]
+
+
+@pytest.mark.parametrize("mode", ["[]", '["physics"]'])
+def test_all_names_follow_the_override(mode: str) -> None:
+    objects = render(f"watchNamespaces={mode}", 'fullnameOverride="pools"')
+    names = {obj["metadata"]["name"] for obj in objects.values() if obj["kind"] != "CustomResourceDefinition"}
+    assert names == {"pools"}
 
 
 def test_a_slow_start_is_not_a_death(cluster_wide: Objects) -> None:
