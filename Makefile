@@ -56,14 +56,14 @@ lint: $(READY) ## Check style, layers, the chart, and that generated files are c
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/lint-imports
-	@$(BIN)/python tools/generate.py --check
+	@$(call with_binaries,helm) $(BIN)/python tools/generate.py --check
 	@$(call with_binaries,helm) helm lint --strict --quiet charts/condorpool-operator
 
 type: $(READY) ## Check the types
 	@$(BIN)/mypy --strict $(SOURCES)
 
-generate: $(READY) ## Write what is generated from the models and from the chart's schema
-	@$(BIN)/python tools/generate.py
+generate: $(READY) ## Write what is generated from the models and from the chart
+	@$(call with_binaries,helm) $(BIN)/python tools/generate.py
 
 lock: $(READY) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.13 --python-platform linux pyproject.toml -o requirements/runtime.txt
@@ -74,7 +74,7 @@ lock: $(READY) ## Resolve the dependencies anew
 test: lint type test-unit test-api test-e2e ## Everything, from a bare machine
 
 test-unit: $(READY) ## Unit tests: no cluster
-	@$(call with_binaries,helm) $(PYTEST) tests/unit
+	@$(call with_binaries,helm kubectl) $(PYTEST) tests/unit
 
 test-api: $(READY) ## Tests on a real API server without nodes
 	@$(call with_binaries) $(PYTEST) tests/api

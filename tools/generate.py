@@ -1,6 +1,6 @@
-"""Writes what is generated from the models (the CRD, the chart's copy, the reference) and from the chart's schema (its README).
+"""Writes what is generated: CRD and reference from the models, the chart's README from its schema, kustomize's files from the chart.
 
-`make generate` writes; `--check` only says what is stale, for `make lint` and a unit test.
+`make generate` writes; `--check` only says what is stale, for `make lint`. Unit tests compare too.
 """
 
 import json
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from condorpool_operator.api.crd import custom_resource_definition
+from tools.kustomize import kustomize_files
 
 ROOT = Path(__file__).resolve().parent.parent
 CRD_NAME = "condorpools.condorpool.dev.yaml"
@@ -26,7 +27,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def generated_files() -> dict[Path, str]:
-    """Return every generated file with its content."""
+    """Return every file that is generated from the models and from the chart's schema, with its content."""
     definition = custom_resource_definition()
     crd = NOTICE + yaml.dump(definition, Dumper=_Dumper, sort_keys=False, width=120)
     return {
@@ -139,7 +140,8 @@ def chart_readme() -> str:
 
 def main() -> int:
     """Write the files that differ and return 0; with --check write nothing and return 1 if one does."""
-    stale = {path: text for path, text in generated_files().items() if not path.exists() or path.read_text() != text}
+    files = generated_files() | kustomize_files()
+    stale = {path: text for path, text in files.items() if not path.exists() or path.read_text() != text}
     check = "--check" in sys.argv[1:]
     for path, text in stale.items():
         if not check:

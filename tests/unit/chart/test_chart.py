@@ -1,7 +1,5 @@
 """The chart, rendered by Helm itself: what it grants, what it refuses, and that it says the same as the code."""
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +9,10 @@ import yaml
 from condorpool_operator.kinds import APPLIED, CLAIM
 from condorpool_operator.settings import Settings
 
+from .rendering import CHART, Objects, helm, kinds, only, render
+
 ROOT = Path(__file__).resolve().parents[3]
-CHART = ROOT / "charts" / "condorpool-operator"
 CRD_NAME = "condorpools.condorpool.dev.yaml"
-
-Objects = dict[tuple[str, str], dict[str, Any]]
-
-
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("helm")
-    assert program, 'helm is not on PATH: run `make test-unit`, or PATH="$(python3 -m devcluster binaries helm):$PATH"'
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
-
-
-def render(*values: str) -> Objects:
-    settings = [f"--set-json={value}" for value in values]
-    done = helm("template", "condorpool-operator", str(CHART), "--namespace", "ops", *settings)
-    assert done.returncode == 0, done.stderr
-    return {
-        (obj["kind"], obj["metadata"].get("namespace", "") + "/" + obj["metadata"]["name"]): obj
-        for obj in yaml.safe_load_all(done.stdout)
-        if obj
-    }
-
-
-def only(objects: Objects, kind: str) -> dict[str, Any]:
-    (found,) = [obj for (name, _), obj in objects.items() if name == kind]
-    return found
-
-
-def kinds(objects: Objects) -> set[str]:
-    return {kind for kind, _ in objects}
 
 
 def verbs(rules: list[dict[str, Any]]) -> dict[tuple[str, str], set[str]]:
@@ -85,8 +56,9 @@ def test_crd_can_be_left_to_an_administrator() -> None:
     assert "CustomResourceDefinition" not in kinds(render("crds.install=false"))
 
 
-def test_every_setting_is_given_by_name(namespaced: Objects) -> None:
-    container = only(namespaced, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+def test_every_setting_is_given_by_name() -> None:
+    objects = render('watchNamespaces=["physics"]', 'dnsServers=["169.254.20.10"]')
+    container = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     given = {variable["name"]: variable["value"] for variable in container["env"]}
     fixed = {"liveness_port"}
     assert given.keys() == {f"CONDORPOOL_{name.upper()}" for name in Settings.model_fields.keys() - fixed}
@@ -100,6 +72,13 @@ def test_settings_arrive(monkeypatch: pytest.MonkeyPatch, namespaced: Objects) -
     assert settings.namespaces == ("physics", "biology")
     assert settings == Settings.model_validate({"namespaces": "physics,biology"}), "the chart's defaults are the code's"
     assert container["ports"][0]["containerPort"] == settings.liveness_port
+
+
+def test_name_servers_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = render('dnsServers=["169.254.20.10","10.96.0.10"]')
+    for variable in only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    assert Settings().dns_servers == ("169.254.20.10", "10.96.0.10")
 
 
 def test_whole_cluster_by_default(cluster_wide: Objects) -> None:
@@ -197,6 +176,7 @@ def test_values_reach_the_pod() -> None:
         ('image={"pullPolicy":"Sometimes"}', "/image/pullPolicy"),
         ('logFormat="xml"', "/logFormat"),
         ('clusterDomain="Not A Domain"', "/clusterDomain"),
+        ('dnsServers=["dns.example"]', "/dnsServers/0"),
         ("workers=0", "/workers"),
         ("resyncSeconds=1", "/resyncSeconds"),
         ("requestTimeoutSeconds=0", "/requestTimeoutSeconds"),
