@@ -9,7 +9,7 @@ from devcluster.cache import locked
 from devcluster.errors import DevClusterError
 from devcluster.progress import Progress
 from devcluster.settings import Settings
-from devcluster.versions import API_TEST_NAMES, HOST_NAMES
+from devcluster.versions import API_TEST_NAMES, BINARY_NAMES
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     images = commands.add_parser("load", help="put Docker images into all nodes")
     images.add_argument("images", nargs="+", metavar="IMAGE")
     programs = commands.add_parser("binaries", help="build programs for this machine and print their directory")
-    programs.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(HOST_NAMES)}")
+    programs.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BINARY_NAMES)}")
     commands.add_parser("status", help="show what is up, where, and how to use it")
     return top
 

@@ -11,7 +11,7 @@ from devcluster.errors import DevClusterError
 from devcluster.process import output, run
 from devcluster.progress import Progress
 from devcluster.settings import GO_SOURCES, Settings
-from devcluster.versions import HOST_NAMES, PROGRAMS, GoProgram
+from devcluster.versions import BINARY_NAMES, ON_DEMAND, PROGRAMS, GoProgram
 
 MINIMUM_GO = (1, 25)
 """Older Go programs download a newer toolchain by themselves if they are at least 1.21; this is what was tried."""
@@ -38,10 +38,10 @@ def require_go() -> None:
 
 def program(name: str) -> GoProgram:
     """Return the program that provides a name, its own or one of its links."""
-    for candidate in PROGRAMS:
+    for candidate in (*PROGRAMS, *ON_DEMAND):
         if name == candidate.name or name in candidate.links:
             return candidate
-    known = ", ".join(HOST_NAMES)
+    known = ", ".join(BINARY_NAMES)
     raise DevClusterError(f"there is no program {name!r}", fix=f"known are: {known}")
 
 

@@ -12,6 +12,7 @@ LOCAL_PATH = "0.0.30"
 KIND = "0.33.0"
 KIND_MODULE = "sigs.k8s.io/kind"
 HELM = "4.3.1"
+KUBECONFORM = "0.8.0"
 
 NODE_SUITE = "trixie"
 SLIM_SUITES = ("forky", "trixie")
@@ -75,8 +76,21 @@ PROGRAMS = (
     GoProgram("helm", "helm", "helm.sh/helm/v4/cmd/helm", (("helm.sh/helm/v4/internal/version.version", f"v{HELM}"),)),
 )
 
+ON_DEMAND = (
+    GoProgram(
+        "kubeconform",
+        "kubeconform",
+        "github.com/yannh/kubeconform/cmd/kubeconform",
+        (("main.version", f"v{KUBECONFORM}"),),
+    ),
+)
+"""Programs that no cluster needs: built when `binaries` is asked for them."""
+
 HOST_NAMES = (*KUBERNETES_NAMES, "etcd", "helm", "kind")
-"""Programs for the machine itself: what ``run`` has on PATH and what ``binaries`` may be asked for."""
+"""Programs for the machine itself: what ``run`` has on PATH."""
+
+BINARY_NAMES = (*HOST_NAMES, *(program.name for program in ON_DEMAND))
+"""What ``binaries`` may be asked for."""
 
 API_TEST_NAMES = ("etcd", "helm", "kube-apiserver", "kube-controller-manager", "kubectl")
 

@@ -21,6 +21,7 @@ GO_MODULES = {
     "calico": (versions.CALICO_MODULE, versions.CALICO_MODULE_VERSION),
     "kind": (versions.KIND_MODULE, f"v{versions.KIND}"),
     "helm": ("helm.sh/helm/v4", f"v{versions.HELM}"),
+    "kubeconform": ("github.com/yannh/kubeconform", f"v{versions.KUBECONFORM}"),
 }
 
 
@@ -40,7 +41,7 @@ def test_etcd_coredns_and_local_path_are_pinned_too() -> None:
 
 
 def test_every_module_has_its_checksums() -> None:
-    for module in {program.module for program in versions.PROGRAMS}:
+    for module in {program.module for program in (*versions.PROGRAMS, *versions.ON_DEMAND)}:
         assert (GO_SOURCES / module / "go.sum").stat().st_size > 0
 
 
@@ -57,8 +58,8 @@ def test_a_go_that_says_nothing_useful_is_refused() -> None:
         binaries.parse_go_version("go: command not found")
 
 
-def test_every_host_name_is_provided_by_a_program() -> None:
-    for name in versions.HOST_NAMES:
+def test_every_name_of_a_binary_is_provided_by_a_program() -> None:
+    for name in versions.BINARY_NAMES:
         wanted = binaries.program(name)
         assert name == wanted.name or name in wanted.links
 
