@@ -52,12 +52,13 @@ format: $(READY) ## Format the code and apply safe fixes
 	@$(BIN)/ruff check --fix --quiet $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-lint: $(READY) ## Check style, layers, the chart, and that generated files are current
+lint: $(READY) ## Check style, layers, chart, manifests and samples, and that generated files are current
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/lint-imports
 	@$(call with_binaries,helm) $(BIN)/python tools/generate.py --check
 	@$(call with_binaries,helm) helm lint --strict --quiet charts/condorpool-operator
+	@$(call with_binaries,helm kubeconform kubectl) $(BIN)/python tools/conform.py
 
 type: $(READY) ## Check the types
 	@$(BIN)/mypy --strict $(SOURCES)
