@@ -72,14 +72,16 @@ def parse_database(files: Mapping[str, bytes]) -> dict[str, Account]:
 
 
 async def update_accounts(
-    files: Mapping[str, bytes], logins: Iterable[Login], hasher: PasswordHasher
+    files: Mapping[str, bytes], logins: Iterable[Login], hasher: PasswordHasher, former: Mapping[str, int]
 ) -> tuple[Account, ...]:
     """Return the accounts for the logins over those of an existing database, by name.
+
+    `former` has the UIDs of a former pool's users, for a pool that has no database yet.
 
     A UID is never taken away or given to another user: files and jobs carry it. Who is no longer among the logins keeps his entry, with
     nothing that opens it.
     """
-    known = parse_database(files)
+    known = parse_database(files) or {name: Account(name, uid) for name, uid in former.items()}
     accounts = {name: replace(account, authorized_keys=None, password_hash=None) for name, account in known.items()}
     for login in sorted(logins, key=lambda item: item.name):
         old = known.get(login.name)

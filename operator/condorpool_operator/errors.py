@@ -1,5 +1,8 @@
 """Two families of errors: those that another try may end, and those that wait for somebody to change something."""
 
+NAMESPACE_TERMINATING = "NamespaceTerminating"
+"""Reason of a refusal to create something in a namespace that is being deleted."""
+
 
 class ApiError(Exception):
     """The API server's refusal, or its silence (status 0).
@@ -7,13 +10,11 @@ class ApiError(Exception):
     The text is the server's own message, without request or response bodies: those can hold secrets.
     """
 
-    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{status} {reason}: {message}" if status else message)
         self.status = status
         self.reason = reason
         self.message = message
-        self.retry_after = retry_after
-        """Seconds that the server asked for."""
 
     @property
     def retryable(self) -> bool:

@@ -1,6 +1,8 @@
 """The kinds of object that the operator reads or writes, and the order in which it applies them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .api.v1alpha1 import API_VERSION, KIND, PLURAL
 
@@ -12,12 +14,6 @@ class Kind:
     api_version: str
     name: str
     plural: str
-
-    @property
-    def group_version(self) -> tuple[str, str]:
-        """API group (empty for the core) and version."""
-        group, _, version = self.api_version.rpartition("/")
-        return group, version
 
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
         """Return the REST path of the collection, of an object or of its subresource."""
@@ -40,8 +36,17 @@ EVENT = Kind("v1", "Event", "events")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
 STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+CALICO_POLICY = Kind("projectcalico.org/v3", "NetworkPolicy", "networkpolicies")
 
-APPLIED = (SECRET, CONFIG_MAP, CLAIM, SERVICE, DISRUPTION_BUDGET, DEPLOYMENT, STATEFUL_SET)
-"""What a pool is made of, in the order of application: what is mounted comes before what mounts it."""
+POLICIES = (NETWORK_POLICY, CALICO_POLICY)
+WORKLOADS = (DEPLOYMENT, STATEFUL_SET)
+APPLIED = (SECRET, CONFIG_MAP, CLAIM, SERVICE, DISRUPTION_BUDGET, *POLICIES, *WORKLOADS)
+"""What a pool is made of; workloads are applied last, when all that they mount and that guards them is there."""
 
-BY_NAME = {kind.name: kind for kind in (*APPLIED, POD, CONDOR_POOL)}
+_BY_TYPE = {(kind.api_version, kind.name): kind for kind in (*APPLIED, POD, CONDOR_POOL)}
+
+
+def kind_of(obj: Mapping[str, Any]) -> Kind:
+    """Return the kind of an object."""
+    return _BY_TYPE[obj["apiVersion"], obj["kind"]]

@@ -11,8 +11,8 @@ import aiohttp
 from kubernetes.aio import config as client_config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from .errors import ApiError
-from .kinds import BY_NAME, EVENT, Kind
+from .errors import NAMESPACE_TERMINATING, ApiError
+from .kinds import EVENT, Kind, kind_of
 from .labels import FIELD_MANAGER
 
 JSON = "application/json"
@@ -20,7 +20,7 @@ APPLY = "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE = 500
-"""Objects in one answer while names are listed."""
+"""Objects in one answer to a list."""
 WATCH_SECONDS = 330.0
 """A watch is begun anew after this time, in case it froze."""
 
@@ -40,6 +40,8 @@ class Kube:
             client_config.load_incluster_config(client_configuration=configuration)
         except client_config.ConfigException:
             await client_config.load_kube_config(client_configuration=configuration)
+        # else aiohttp looks for ~/.netrc and proxy variables, in a thread, at every request
+        configuration.client_session_kwargs = {"trust_env": False}
         return cls(ApiClient(configuration), seconds)
 
     async def close(self) -> None:
@@ -55,15 +57,25 @@ class Kube:
                 return None
             raise
 
-    async def list(self, kind: Kind, namespace: str | None, selector: str) -> list[dict[str, Any]]:
-        """Return the objects that a label selector selects."""
-        answer = await self._json("GET", kind.path(namespace), {"labelSelector": selector})
-        items: list[dict[str, Any]] = answer["items"] or []
-        return [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in items]
+    async def list(self, kind: Kind, namespace: str | None, selector: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield the objects that a label selector selects, read in pages."""
+        async for page in self._pages(kind, namespace, {"labelSelector": selector}, JSON):
+            for item in page["items"] or ():
+                yield {**item, "apiVersion": kind.api_version, "kind": kind.name}
+
+    async def resources(self, api_version: str) -> set[str]:
+        """Return the plural names of what a group and version serves; none where it is not served."""
+        try:
+            answer = await self._json("GET", f"/apis/{api_version}")
+        except ApiError as error:
+            if error.status == 404:
+                return set()
+            raise
+        return {resource["name"] for resource in answer["resources"]}
 
     async def apply(self, obj: Mapping[str, Any]) -> dict[str, Any]:
         """Apply an object by server-side apply, as the owner of every field in it, and return what came of it."""
-        kind, meta = BY_NAME[obj["kind"]], obj["metadata"]
+        kind, meta = kind_of(obj), obj["metadata"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._json(
             "PATCH", kind.path(meta["namespace"], meta["name"]), query, body=obj, content_type=APPLY
@@ -80,14 +92,19 @@ class Kube:
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         await self._json("PATCH", kind.path(namespace, name, "status"), query, body=body, content_type=APPLY)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete the object of this UID; one that is gone, or is another by now, is no error."""
-        body = {
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str, grace_seconds: int | None = None) -> None:
+        """Delete the object of this UID; one that is gone, or is another by now, is no error.
+
+        `grace_seconds` is the time that a pod gets to end, instead of its own.
+        """
+        body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": {"uid": uid},
         }
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
         try:
             await self._json("DELETE", kind.path(namespace, name), body=body)
         except ApiError as error:
@@ -119,33 +136,48 @@ class Kube:
         }
         await self._json("POST", EVENT.path(meta["namespace"]), body=body)
 
-    async def watch_names(self, kind: Kind, namespace: str | None) -> AsyncIterator[tuple[str, str]]:
-        """Yield (namespace, name) of every change of any object of a kind, contents unread, until the server ends the watch.
+    async def list_metadata(self, kind: Kind, namespace: str | None, selector: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield the metadata of the objects that a label selector selects."""
+        async for page in self._pages(kind, namespace, {"labelSelector": selector}, METADATA_LIST):
+            for item in page["items"] or ():
+                yield item["metadata"]
 
-        All existing objects are named first, so that nothing that happened between two watches is missed.
+    async def version(self, kind: Kind, namespace: str | None) -> str:
+        """Return the version at which a watch of the objects of a kind can begin now."""
+        listing = await self._json("GET", kind.path(namespace), {"limit": "1"}, accept=METADATA_LIST)
+        return str(listing["metadata"]["resourceVersion"])
+
+    async def watch_metadata(
+        self, kind: Kind, namespace: str | None, selector: str, version: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the metadata of every object of a kind that changes after a version, contents unread, until the server ends it.
+
+        Bookmarks are yielded too: they have a resourceVersion and no name. ApiError 410 where the version is too old.
         """
-        query = {"limit": str(PAGE)}
-        while True:
-            listing = await self._json("GET", kind.path(namespace), query, accept=METADATA_LIST)
-            for item in listing["items"] or ():
-                yield _name(item)
-            version = listing["metadata"]["resourceVersion"]
-            if not (token := listing["metadata"].get("continue")):
-                break
-            query["continue"] = token
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
+        query |= {"labelSelector": selector} if selector else {}
         response = await self._request("GET", kind.path(namespace), query, accept=METADATA_ONLY, seconds=WATCH_SECONDS)
         try:
             async for line in _lines(response):
                 change = json.loads(line)
                 if change["type"] == "ERROR":
-                    return
-                if change["type"] != "BOOKMARK":
-                    yield _name(change["object"])
+                    raise _status_error(change["object"])
+                yield change["object"]["metadata"]
         except (aiohttp.ClientError, TimeoutError):
             return
         finally:
             response.close()
+
+    async def _pages(
+        self, kind: Kind, namespace: str | None, query: Mapping[str, str], accept: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        query = {**query, "limit": str(PAGE)}
+        while True:
+            page = await self._json("GET", kind.path(namespace), query, accept=accept)
+            yield page
+            if not (token := page["metadata"].get("continue")):
+                return
+            query["continue"] = token
 
     async def _json(
         self, method: str, path: str, query: Mapping[str, str] | None = None, **request: Any
@@ -182,10 +214,6 @@ class Kube:
         return response
 
 
-def _name(obj: Mapping[str, Any]) -> tuple[str, str]:
-    return obj["metadata"]["namespace"], obj["metadata"]["name"]
-
-
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """Yield lines of any length: metadata alone can be larger than what aiohttp takes for a line."""
     rest = b""
@@ -200,10 +228,11 @@ async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
         status = json.loads(await asyncio.wait_for(response.read(), 5))
     except (aiohttp.ClientError, TimeoutError, ValueError):
         status = {}
-    after = response.headers.get("Retry-After", "")
-    return ApiError(
-        response.status,
-        str(status.get("reason") or response.reason),
-        str(status.get("message") or "no message"),
-        float(after) if after.isdigit() else None,
-    )
+    return _status_error({"code": response.status, "reason": response.reason, **status})
+
+
+def _status_error(status: Mapping[str, Any]) -> ApiError:
+    causes = (status.get("details") or {}).get("causes") or ()
+    ending = any(cause.get("reason") == NAMESPACE_TERMINATING for cause in causes)
+    reason = NAMESPACE_TERMINATING if ending else str(status.get("reason"))
+    return ApiError(int(status["code"]), reason, str(status.get("message") or "no message"))

@@ -1,5 +1,7 @@
 """Every label and annotation of a pool's objects."""
 
+from collections.abc import Iterable
+
 from .api.v1alpha1 import GROUP
 
 POOL = f"{GROUP}/pool"
@@ -11,6 +13,8 @@ FIELD_MANAGER = "condorpool-operator"
 
 APPLIED_HASH = f"{GROUP}/applied-hash"
 """Annotation: hash of all that the operator applied, so that a field it no longer sets is noticed."""
+UIDS = f"{GROUP}/uids"
+"""Annotation of a claim that outlives its pool: UIDs by user name, as the homes on it have them."""
 TEMPLATE_HASH = f"{GROUP}/template-hash"
 """Annotation of pods: hash of what needs a new pod when it changes."""
 
@@ -24,6 +28,11 @@ def selector(pool: str, component: str, group: str | None = None) -> dict[str, s
     return labels if group is None else {**labels, EXECUTOR_GROUP: group}
 
 
+def policy_selector(pool: str, uid: str) -> dict[str, str]:
+    """Return the labels of all pods of one pool, and of no former one of its name."""
+    return {POOL: pool, POOL_UID: uid}
+
+
 def owned(pool: str, uid: str, component: str | None = None, group: str | None = None) -> dict[str, str]:
     """Return the labels of an object that belongs to a pool."""
     labels = {MANAGED_BY: FIELD_MANAGER, POOL: pool, POOL_UID: uid}
@@ -34,6 +43,6 @@ def owned(pool: str, uid: str, component: str | None = None, group: str | None =
     return labels
 
 
-def of_pool(uid: str) -> str:
-    """Return the selector of all objects of one pool."""
-    return f"{MANAGED_BY}={FIELD_MANAGER},{POOL_UID}={uid}"
+def of_pools(names: Iterable[str]) -> str:
+    """Return the selector of all objects of pools of these names, in whatever namespace and of whatever UID."""
+    return f"{MANAGED_BY}={FIELD_MANAGER},{POOL} in ({','.join(sorted(names))})"

@@ -69,6 +69,11 @@ class Names:
         """Secret with the user database."""
         return f"{self.pool}-users"
 
+    @property
+    def executors(self) -> str:
+        """Network policy of the executors of all groups."""
+        return f"{self.pool}-executors"
+
     def token(self, role: str) -> str:
         """Secret with a role's token."""
         return f"{self.pool}-{role}-token"

@@ -1,56 +1,177 @@
-"""The live objects of one pool, read once per reconcile."""
+"""The live objects of pools, read once per reconcile: for many pools at once where many are looked at."""
 
 import asyncio
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import labels
-from .kinds import APPLIED, POD, SECRET
+from .discovery import CalicoApi
+from .errors import ApiError
+from .kinds import APPLIED, CALICO_POLICY, CLAIM, POD, SECRET, Kind, kind_of
 from .kube import Kube
 from .pool import Pool
+from .watching import PoolKey
+
+MOST_POOLS = 50
+"""Pools in one look: bounds memory, and the length of a selector."""
+FEW_NAMESPACES = 4
+"""Up to so many namespaces are listed one by one; for more, one list of the whole cluster costs less."""
+
+Obj = dict[str, Any]
 
 
 class Children:
-    """The objects that carry a pool's UID, by kind and name."""
+    """The objects of one pool by kind and name, and what stands in its place from a former pool of the same name."""
 
-    def __init__(self, objects: Iterable[dict[str, Any]] = ()) -> None:
-        self._objects = {(obj["kind"], obj["metadata"]["name"]): obj for obj in objects}
+    def __init__(
+        self,
+        objects: Iterable[Obj] = (),
+        strays: Iterable[Obj] = (),
+        unseen: Mapping[Kind, ApiError] | None = None,
+    ) -> None:
+        self._objects = {(kind_of(obj), obj["metadata"]["name"]): obj for obj in objects}
+        self.strays = tuple(strays)
+        self.unseen = dict(unseen or {})
+        """Kinds that could not be listed; nothing is known about objects of them."""
 
-    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+    def get(self, kind: Kind, name: str) -> Obj | None:
         """Return an object, or None."""
         return self._objects.get((kind, name))
 
-    def put(self, obj: dict[str, Any]) -> None:
+    def put(self, obj: Obj) -> None:
         """Note an object's new state."""
-        self._objects[obj["kind"], obj["metadata"]["name"]] = obj
+        self._objects[kind_of(obj), obj["metadata"]["name"]] = obj
 
-    def remove(self, kind: str, name: str) -> None:
+    def remove(self, kind: Kind, name: str) -> None:
         """Note that an object is gone."""
         self._objects.pop((kind, name), None)
 
-    def all(self) -> Iterator[dict[str, Any]]:
+    def all(self) -> Iterator[Obj]:
         """Iterate over a snapshot of all objects."""
         return iter(list(self._objects.values()))
 
     def secret(self, name: str) -> dict[str, bytes]:
         """Return the decoded keys of a Secret; empty where there is none."""
-        secret = self.get(SECRET.name, name) or {}
+        secret = self.get(SECRET, name) or {}
         return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
 
-    def pods(self, component: str, group: str | None = None) -> list[dict[str, Any]]:
+    def pods(self, component: str, group: str | None = None) -> list[Obj]:
         """Return the pods of a component (and group), by name."""
         wanted = {labels.COMPONENT: component} | ({} if group is None else {labels.EXECUTOR_GROUP: group})
         found = [
             obj
             for (kind, _), obj in self._objects.items()
-            if kind == POD.name and wanted.items() <= obj["metadata"]["labels"].items()
+            if kind == POD and wanted.items() <= obj["metadata"]["labels"].items()
         ]
         return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
 
-async def observe_children(kube: Kube, pool: Pool) -> Children:
-    """Return all live objects of a pool: one list per kind, all at the same time."""
-    selector = labels.of_pool(pool.uid)
-    lists = await asyncio.gather(*(kube.list(kind, pool.namespace, selector) for kind in (*APPLIED, POD)))
-    return Children(obj for objects in lists for obj in objects)
+def belongs(pool: Pool, obj: Obj) -> bool:
+    """Return whether an object that carries a pool's name is its own, or a claim that a former pool left to it."""
+    meta = obj["metadata"]
+    if meta["labels"].get(labels.POOL_UID) == pool.uid:
+        return True
+    return kind_of(obj) == CLAIM and not meta.get("ownerReferences") and "deletionTimestamp" not in meta
+
+
+Seen = dict[Kind, dict[PoolKey, list[Obj]] | ApiError]
+"""What lists showed: objects by kind and pool, or why a kind could not be listed."""
+
+
+@dataclass
+class _Batch:
+    """Pools that share a look."""
+
+    keys: set[PoolKey] = field(default_factory=set)
+    task: asyncio.Task[Seen] | None = None
+
+
+class Observer:
+    """Reads the objects of pools; those that are asked for while a look is under way share the next one."""
+
+    def __init__(self, kube: Kube, calico: CalicoApi, namespaces: Iterable[str]) -> None:
+        self._kube = kube
+        self._calico = calico
+        self._namespaces = tuple(namespaces)
+        self._open: _Batch | None = None
+        self._looking = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Seen]] = set()
+
+    def close(self) -> None:
+        """Stop looking."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def children(self, pool: Pool) -> Children:
+        """Return the objects of a pool; a kind that cannot be listed is noted as unseen."""
+        key = (pool.namespace, pool.name)
+        seen = await self._ask(key)
+        mine: list[Obj] = []
+        strays: list[Obj] = []
+        for obj in _objects(seen, key):
+            (mine if belongs(pool, obj) else strays).append(obj)
+        return Children(mine, strays, {kind: found for kind, found in seen.items() if isinstance(found, ApiError)})
+
+    async def remains(self, key: PoolKey) -> list[Obj]:
+        """Return the objects that carry the name of a pool that is gone."""
+        return _objects(await self._ask(key), key)
+
+    async def _ask(self, key: PoolKey) -> Seen:
+        batch = self._open
+        if batch is None or batch.task is None or len(batch.keys) >= MOST_POOLS:
+            batch = self._open = _Batch()
+            batch.task = asyncio.create_task(self._look(batch))
+            self._tasks.add(batch.task)
+            batch.task.add_done_callback(self._tasks.discard)
+        batch.keys.add(key)
+        return await asyncio.shield(batch.task)
+
+    async def _look(self, batch: _Batch) -> Seen:
+        async with self._looking:
+            if self._open is batch:
+                self._open = None
+            kinds = [kind for kind in (*APPLIED, POD) if kind != CALICO_POLICY or self._calico.served]
+            lists = await asyncio.gather(*(self._list(kind, batch.keys) for kind in kinds))
+            return dict(zip(kinds, lists, strict=True))
+
+    async def _list(self, kind: Kind, batch: Set[PoolKey]) -> dict[PoolKey, list[Obj]] | ApiError:
+        selector = labels.of_pools({name for _, name in batch})
+        found: dict[PoolKey, list[Obj]] = {}
+        try:
+            for namespace in self._scopes({namespace for namespace, _ in batch}):
+                async for obj in self._kube.list(kind, namespace, selector):
+                    meta = obj["metadata"]
+                    found.setdefault((meta["namespace"], meta["labels"][labels.POOL]), []).append(_slim(kind, obj))
+        except ApiError as error:
+            return error
+        return found
+
+    def _scopes(self, namespaces: Set[str]) -> Sequence[str | None]:
+        if self._namespaces or len(namespaces) <= FEW_NAMESPACES:
+            return sorted(namespaces)
+        return [None]
+
+
+def _objects(seen: Seen, key: PoolKey) -> list[Obj]:
+    return [obj for found in seen.values() if not isinstance(found, ApiError) for obj in found.get(key, ())]
+
+
+def _slim(kind: Kind, obj: Obj) -> Obj:
+    """Return an object without what nobody here reads: pods come by the thousand."""
+    meta = obj["metadata"]
+    meta.pop("managedFields", None)
+    if kind != POD:
+        return obj
+    status = obj.get("status", {})
+    conditions = [
+        {"type": "Ready", "status": one["status"]} for one in status.get("conditions", ()) if one["type"] == "Ready"
+    ]
+    kept = ("name", "namespace", "uid", "labels", "annotations", "deletionTimestamp", "deletionGracePeriodSeconds")
+    return {
+        "apiVersion": obj["apiVersion"],
+        "kind": obj["kind"],
+        "metadata": {key: meta[key] for key in kept if key in meta},
+        "status": {"conditions": conditions, "hostIP": status.get("hostIP")},
+    }

@@ -5,27 +5,30 @@ It may be stopped between any two calls: every step starts from what the API ser
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from .accounts import PasswordHasher
 from .api.status import ConditionType, Reason
-from .apply import apply_objects, prune
+from .apply import apply_objects, prune, unreadable, unseen_problems
 from .builders.context import Context
 from .builders.desired import desired_objects
+from .builders.network import policy_kind
+from .discovery import CalicoApi
 from .errors import ApiError, PoolInvalidError
 from .kinds import CONDOR_POOL
 from .kube import Kube
 from .minting import complete_credentials
 from .naming import Names
-from .observe import Children, observe_children
+from .observe import Children, Observer
 from .pool import Pool
 from .references import read_accounts, read_configs, referenced
+from .remains import hurry
 from .replace import replace_outdated
 from .settings import Settings
 from .snapshot import observe_pool
-from .status import Problem, compute_status, invalid_status, paused_status, transitions
+from .status import Problem, compute_status, invalid_status, paused_status, transitions, unreadable_status
 from .watching import PoolKey, ReferenceIndex
 from .workqueue import RetryError
 
@@ -38,11 +41,17 @@ REFUSED_RETRY_SECONDS = 60.0
 class Reconciler:
     """Reconciles one pool at a time per call; holds nothing about pools but what can be read again."""
 
-    def __init__(self, kube: Kube, settings: Settings, references: ReferenceIndex) -> None:
+    def __init__(self, kube: Kube, settings: Settings, references: ReferenceIndex, calico: CalicoApi) -> None:
         self._kube = kube
         self._settings = settings
         self._references = references
+        self._calico = calico
+        self._observer = Observer(kube, calico, settings.namespaces)
         self._hasher = PasswordHasher()
+
+    def close(self) -> None:
+        """Stop what is under way; nobody waits for it any more."""
+        self._observer.close()
 
     async def __call__(self, key: PoolKey) -> float | None:
         """Reconcile the pool of this namespace and name; return seconds until the next look, or None where it is gone."""
@@ -56,6 +65,7 @@ class Reconciler:
         obj = await self._kube.get(CONDOR_POOL, namespace, name)
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._references.forget((namespace, name))
+            await hurry(self._kube, await self._observer.remains((namespace, name)))
             return None
         generation, previous, now = obj["metadata"]["generation"], obj.get("status") or {}, _now()
         try:
@@ -67,37 +77,55 @@ class Reconciler:
         if pool.spec.paused:
             await self._report(obj, paused_status(generation, previous, now))
             return math.inf
-        children = await observe_children(self._kube, pool)
-        context, problems = await self._context(pool, children)
-        problems += await self._converge(context, children, complete=not problems)
-        status = compute_status(generation, observe_pool(context, children, problems), previous, now)
-        await self._report(obj, status)
-        if any(problem.reason is Reason.API_UNAVAILABLE for problem in problems):
-            raise RetryError
-        return REFUSED_RETRY_SECONDS if problems else math.inf
+        children = await self._observer.children(pool)
+        await hurry(self._kube, children.strays)
+        try:
+            context, problems = await self._context(pool, children)
+        except ApiError as error:
+            problem = unreadable(error)
+            await self._report(obj, unreadable_status(problem, generation, previous, now))
+            return _next_look([problem], math.inf)
+        problems += unseen_problems(children)
+        more, later = await self._converge(context, children, complete=not problems)
+        problems += more + self._not_as_asked(pool)
+        await self._report(obj, compute_status(generation, observe_pool(context, children, problems), previous, now))
+        return _next_look(problems, later)
 
     async def _context(self, pool: Pool, children: Children) -> tuple[Context, list[Problem]]:
         names = Names(pool.name, pool.namespace, self._settings.cluster_domain)
         user_config, config_problems = await read_configs(self._kube, pool, names, children)
         accounts, user_problems = await read_accounts(self._kube, pool, names, children, self._hasher)
         credentials = complete_credentials(names, children, ssh=pool.spec.submitter.ssh is not None)
-        context = Context(pool, names, self._settings, user_config, credentials, accounts)
+        policies = policy_kind(pool.spec.network_policy.mode, served=self._calico.served)
+        context = Context(pool, names, self._settings, user_config, credentials, accounts, policies)
         return context, config_problems + user_problems
 
-    async def _converge(self, context: Context, children: Children, *, complete: bool) -> list[Problem]:
-        """Apply, then remove what is no longer wanted if nothing failed, then replace outdated executors."""
-        desired = desired_objects(context)
+    async def _converge(self, context: Context, children: Children, *, complete: bool) -> tuple[list[Problem], float]:
+        """Apply, then remove what is no longer wanted if nothing failed, then replace outdated executors.
+
+        Return what went wrong, and after how many seconds there is more to do.
+        """
+        desired, later = desired_objects(context), math.inf
         problems = await apply_objects(self._kube, context.pool, desired, children)
         try:
             if complete and not problems:
-                await prune(self._kube, context.pool, desired, children)
+                later = await prune(self._kube, context.pool, desired, children, datetime.now(UTC))
             await replace_outdated(self._kube, context.pool, context.names, children)
         except ApiError as error:
             reason = Reason.API_UNAVAILABLE if error.retryable else Reason.API_REFUSED
             problems.append(
                 Problem(ConditionType.EXECUTORS_READY, reason, f"an object could not be deleted: {error.message}")
             )
-        return problems
+        return problems, later
+
+    def _not_as_asked(self, pool: Pool) -> list[Problem]:
+        if pool.spec.network_policy.mode != "Calico" or self._calico.served:
+            return []
+        message = (
+            "spec.networkPolicy.mode is Calico, and the cluster does not serve projectcalico.org/v3: install Calico's API server, "
+            "or choose Auto; Kubernetes policies stand in until then"
+        )
+        return [Problem(ConditionType.NETWORK_POLICY_ENFORCED, Reason.CALICO_NOT_SERVED, message)]
 
     async def _report(self, obj: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """Record the events that a change is worth and write the status, where it differs from what is there."""
@@ -108,8 +136,25 @@ class Reconciler:
             logger.info(
                 "%s/%s: %s %s: %s", obj["metadata"]["namespace"], obj["metadata"]["name"], kind, reason, message
             )
-            await self._kube.event(obj, kind, reason, message)
+            await self._tell(obj, kind, reason, message)
         await self._kube.apply_status(CONDOR_POOL, obj["metadata"]["namespace"], obj["metadata"]["name"], status)
+
+    async def _tell(self, obj: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
+        """Record an event; a refusal (a namespace that is being deleted, a quota) must not keep the status from being written."""
+        try:
+            await self._kube.event(obj, kind, reason, message)
+        except ApiError as error:
+            if error.retryable:
+                raise
+            logger.warning("%s/%s: no event: %s", obj["metadata"]["namespace"], obj["metadata"]["name"], error)
+
+
+def _next_look(problems: Iterable[Problem], later: float) -> float:
+    """Return seconds until the next look; RetryError where the API server may answer otherwise soon."""
+    reasons = {problem.reason for problem in problems}
+    if Reason.API_UNAVAILABLE in reasons:
+        raise RetryError
+    return min(later, REFUSED_RETRY_SECONDS) if reasons else later
 
 
 def _now() -> str:

@@ -2,18 +2,19 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import naming
+from . import labels, naming
 from .accounts import Login, PasswordHasher, update_accounts
 from .api.status import ConditionType, Reason
 from .api.v1alpha1 import Config, SecretKeyReference, User
 from .builders.config import USER_PREFIX, user_file_name
 from .builders.context import Account
 from .builders.knobs import findings
-from .kinds import CONFIG_MAP, SECRET
+from .kinds import CLAIM, CONFIG_MAP, SECRET
 from .kube import Kube
 from .naming import Names
 from .observe import Children
@@ -83,7 +84,7 @@ async def read_configs(
             result[component] = _files(pool_wide + mine, found)
         except UnusableError as error:
             problems[str(error)] = Problem(ConditionType.CONFIG_VALID, error.reason, str(error))
-            live = children.get(CONFIG_MAP.name, names.config(component))
+            live = children.get(CONFIG_MAP, names.config(component))
             if live is not None:
                 result[component] = {
                     key: text for key, text in live.get("data", {}).items() if key.startswith(USER_PREFIX)
@@ -131,7 +132,14 @@ async def read_accounts(
         except UnusableError as error:
             logins.append(Login(user.name, keep=True))
             problems.append(Problem(ConditionType.USERS_VALID, error.reason, str(error)))
-    return await update_accounts(database, logins, hasher), problems
+    return await update_accounts(database, logins, hasher, _former_uids(names, children)), problems
+
+
+def _former_uids(names: Names, children: Children) -> dict[str, int]:
+    """Return the UIDs of the users whose homes are on a claim that a former pool of this name left behind."""
+    claim = children.get(CLAIM, names.submitter) or {"metadata": {}}
+    uids: dict[str, int] = json.loads(claim["metadata"].get("annotations", {}).get(labels.UIDS, "{}"))
+    return uids
 
 
 async def _login(kube: Kube, pool: Pool, user: User) -> Login:

@@ -40,7 +40,7 @@ def _ordinal(pod: Obj) -> int:
 async def replace_outdated(kube: Kube, pool: Pool, names: Names, children: Children) -> None:
     """Delete the outdated executor pods that may go now; the StatefulSet makes new ones when they are gone."""
     for group in pool.spec.groups:
-        stateful_set = children.get(STATEFUL_SET.name, names.group(group.name))
+        stateful_set = children.get(STATEFUL_SET, names.group(group.name))
         if stateful_set is None:
             continue
         for pod in pods_to_replace(group, stateful_set, children.pods(naming.EXECUTOR, group.name)):

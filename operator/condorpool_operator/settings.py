@@ -1,9 +1,19 @@
 """Everything about the operator that can be tuned, read once from the environment (prefix ``CONDORPOOL_``)."""
 
+import ipaddress
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+RESOLVER = Path("/etc/resolv.conf")
+
+
+def resolver_addresses() -> tuple[str, ...]:
+    """Return the name servers of this pod: the DNS Service, or a cache on the node, as every other pod has them."""
+    lines = RESOLVER.read_text().splitlines() if RESOLVER.exists() else []
+    return tuple(line.split()[1] for line in lines if line.startswith("nameserver ") and len(line.split()) > 1)
 
 
 class Settings(BaseSettings):
@@ -21,7 +31,9 @@ class Settings(BaseSettings):
     """DNS domain of the cluster."""
     namespaces: Annotated[tuple[str, ...], NoDecode] = ()
     """Namespaces to watch, comma-separated; empty is the whole cluster."""
-    workers: Annotated[int, Field(ge=1, le=64)] = 4
+    dns_servers: Annotated[tuple[str, ...], NoDecode] = Field(default_factory=resolver_addresses)
+    """Addresses at which the pools' pods ask DNS, comma-separated; those of the operator's own pod unless given."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 32
     """Pools reconciled at the same time."""
     resync_seconds: Annotated[float, Field(ge=10)] = 600.0
     """Seconds between looks at a pool at rest, a belt beside the watches; jittered by a tenth."""
@@ -32,7 +44,12 @@ class Settings(BaseSettings):
     liveness_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """Port of the liveness endpoint."""
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "dns_servers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("dns_servers")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_address(address)) for address in value)

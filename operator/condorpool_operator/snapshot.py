@@ -7,11 +7,14 @@ from . import labels, naming
 from .api.v1alpha1 import ExecutorGroup
 from .builders.context import Context
 from .builders.executors import replicas
-from .kinds import DEPLOYMENT, SERVICE, STATEFUL_SET
+from .kinds import CALICO_POLICY, CLAIM, DEPLOYMENT, NETWORK_POLICY, SERVICE, STATEFUL_SET
 from .observe import Children
 from .status import Group, Observation, Problem, Workload
 
 Obj = Mapping[str, Any]
+
+MODE_OF_KIND = {CALICO_POLICY: "Calico", NETWORK_POLICY: "Kubernetes", None: "Disabled"}
+"""The mode of network policies in status, by the kind in effect."""
 
 
 def is_terminating(pod: Obj) -> bool:
@@ -35,15 +38,23 @@ def observe_pool(context: Context, children: Children, problems: Iterable[Proble
     """Return what status needs to know of a valid pool."""
     names, ssh = context.names, context.pool.spec.submitter.ssh
     return Observation(
-        manager=_deployment(children.get(DEPLOYMENT.name, names.manager)),
+        manager=_deployment(children.get(DEPLOYMENT, names.manager)),
         submitter=_submitter(children, context),
         groups=tuple(_group(children, context, group) for group in context.pool.spec.groups),
         problems=tuple(problems),
         image=context.image,
+        policy_mode=MODE_OF_KIND[context.policy_kind],
+        storage=_capacity(children, context),
         collector=names.collector,
         ssh_on=ssh is not None,
         ssh_endpoint=None if ssh is None else ssh_endpoint(context, children),
     )
+
+
+def _capacity(children: Children, context: Context) -> str | None:
+    claim = children.get(CLAIM, context.names.submitter) or {}
+    size: str | None = claim.get("status", {}).get("capacity", {}).get("storage")
+    return size
 
 
 def _deployment(live: Obj | None) -> Workload:
@@ -58,7 +69,7 @@ def _deployment(live: Obj | None) -> Workload:
 
 
 def _submitter(children: Children, context: Context) -> Workload:
-    live = children.get(STATEFUL_SET.name, context.names.submitter)
+    live = children.get(STATEFUL_SET, context.names.submitter)
     if live is None:
         return Workload(ready=False, message="the submitter does not exist yet")
     status = live.get("status", {})
@@ -70,7 +81,7 @@ def _submitter(children: Children, context: Context) -> Workload:
 
 
 def _group(children: Children, context: Context, group: ExecutorGroup) -> Group:
-    live = children.get(STATEFUL_SET.name, context.names.group(group.name))
+    live = children.get(STATEFUL_SET, context.names.group(group.name))
     pods = children.pods(naming.EXECUTOR, group.name)
     staying = [pod for pod in pods if not is_terminating(pod)]
     outdated = [pod for pod in staying if live is not None and is_outdated(pod, live)]
@@ -87,7 +98,7 @@ def _group(children: Children, context: Context, group: ExecutorGroup) -> Group:
 
 def ssh_endpoint(context: Context, children: Children) -> str | None:
     """Return host:port by which ssh is reached, or None while Kubernetes has not given one."""
-    service = children.get(SERVICE.name, context.names.ssh)
+    service = children.get(SERVICE, context.names.ssh)
     if service is None:
         return None
     spec = service["spec"]

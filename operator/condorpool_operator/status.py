@@ -9,9 +9,13 @@ from typing import Any
 
 from .api.status import ConditionType, Reason
 
-COMPONENTS = (ConditionType.MANAGER_READY, ConditionType.SUBMITTER_READY, ConditionType.EXECUTORS_READY)
+COMPONENTS = (
+    ConditionType.MANAGER_READY,
+    ConditionType.SUBMITTER_READY,
+    ConditionType.EXECUTORS_READY,
+    ConditionType.NETWORK_POLICY_ENFORCED,
+)
 VALIDITY = (ConditionType.ACCEPTED, ConditionType.CONFIG_VALID, ConditionType.USERS_VALID)
-
 
 STALLING = (
     Reason.INVALID_SPEC,
@@ -21,6 +25,7 @@ STALLING = (
     Reason.CONFIG_MAP_INVALID,
     Reason.SECRET_NOT_FOUND,
     Reason.SECRET_INVALID,
+    Reason.CALICO_NOT_SERVED,
 )
 """Reasons that wait for a person."""
 
@@ -63,6 +68,8 @@ class Observation:
     problems: tuple[Problem, ...]
     image: str
     collector: str
+    policy_mode: str
+    storage: str | None
     ssh_on: bool
     ssh_endpoint: str | None
 
@@ -77,12 +84,13 @@ class _Finding:
 def compute_status(generation: int, observation: Observation, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
     """Return the status of a valid pool; times of conditions that did not turn are taken from the previous status."""
     findings = {
-        ConditionType.ACCEPTED: _Finding("True", Reason.ACCEPTED, "the spec is valid"),
+        ConditionType.ACCEPTED: _VALID,
         ConditionType.CONFIG_VALID: _Finding("True", Reason.RESOLVED, "all configuration was read"),
         ConditionType.USERS_VALID: _Finding("True", Reason.RESOLVED, "all keys and passwords of users were read"),
         ConditionType.MANAGER_READY: _workload(observation.manager),
         ConditionType.SUBMITTER_READY: _workload(observation.submitter),
         ConditionType.EXECUTORS_READY: _groups(observation.groups),
+        ConditionType.NETWORK_POLICY_ENFORCED: _policies(observation.policy_mode),
     }
     for condition in findings:
         found = [problem for problem in observation.problems if problem.condition is condition]
@@ -93,31 +101,46 @@ def compute_status(generation: int, observation: Observation, previous: Mapping[
         "conditions": _conditions(findings, generation, previous, now),
         "image": observation.image,
         "manager": {"address": observation.collector},
+        "networkPolicy": {"mode": observation.policy_mode},
         "executors": [
             {"name": group.name, "desired": group.desired, "ready": group.ready, "draining": group.draining}
             for group in observation.groups
         ],
         "executorsReady": f"{sum(g.ready for g in observation.groups)}/{sum(g.desired for g in observation.groups)}",
     }
+    submitter: dict[str, Any] = {}
     if observation.ssh_on:
-        status["submitter"] = {"ssh": {"endpoint": observation.ssh_endpoint} if observation.ssh_endpoint else {}}
-    return status
+        submitter["ssh"] = {"endpoint": observation.ssh_endpoint} if observation.ssh_endpoint else {}
+    if observation.storage is not None:
+        submitter["storage"] = {"size": observation.storage}
+    return status | ({"submitter": submitter} if submitter else {})
 
 
 def invalid_status(generation: int, message: str, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
     """Return the status of a pool whose spec cannot be used: what runs goes on running and is still reported."""
     unknown = _Finding("Unknown", Reason.INVALID_SPEC, "the spec is invalid; the pool stays as it was")
-    findings = dict.fromkeys((*VALIDITY, *COMPONENTS), unknown)
-    findings[ConditionType.ACCEPTED] = _Finding("False", Reason.INVALID_SPEC, message)
-    conditions = _conditions(findings, generation, previous, now)
-    return {**previous, "observedGeneration": generation, "conditions": conditions}
+    return _unjudged(_Finding("False", Reason.INVALID_SPEC, message), unknown, generation, previous, now)
 
 
 def paused_status(generation: int, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
     """Return the status of a pool that is left alone."""
     paused = _Finding("Unknown", Reason.PAUSED, "the pool is paused: set spec.paused to false to go on")
-    findings = dict.fromkeys((*VALIDITY, *COMPONENTS), paused)
-    findings[ConditionType.ACCEPTED] = _Finding("True", Reason.ACCEPTED, "the spec is valid")
+    return _unjudged(_VALID, paused, generation, previous, now)
+
+
+def unreadable_status(problem: Problem, generation: int, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """Return the status of a valid pool of which not enough could be read to do anything."""
+    unread = _Finding("Unknown", problem.reason, problem.message)
+    return _unjudged(_VALID, unread, generation, previous, now)
+
+
+_VALID = _Finding("True", Reason.ACCEPTED, "the spec is valid")
+
+
+def _unjudged(
+    accepted: _Finding, others: _Finding, generation: int, previous: Mapping[str, Any], now: str
+) -> dict[str, Any]:
+    findings = {**dict.fromkeys((*VALIDITY, *COMPONENTS), others), ConditionType.ACCEPTED: accepted}
     conditions = _conditions(findings, generation, previous, now)
     return {**previous, "observedGeneration": generation, "conditions": conditions}
 
@@ -155,6 +178,15 @@ def _workload(workload: Workload) -> _Finding:
     if workload.ready:
         return _Finding("True", Reason.AVAILABLE, workload.message)
     return _Finding("False", Reason.PODS_NOT_READY, workload.message)
+
+
+def _policies(mode: str) -> _Finding:
+    if mode == "Disabled":
+        return _Finding(
+            "True", Reason.DISABLED, "no network policies, as the spec says: whoever reaches pods reaches the pool"
+        )
+    enforcer = "Calico" if mode == "Calico" else "the cluster's network plug-in"
+    return _Finding("True", Reason.ENFORCED, f"{mode} policies are in place; {enforcer} enforces them")
 
 
 def _groups(groups: Iterable[Group]) -> _Finding:

@@ -1,11 +1,14 @@
-"""Which pools refer to which of the users' objects, and the watches that turn a change of one into work on the other."""
+"""The watches that turn a change of any object into work on the pools that consist of it or refer to it."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+from . import labels
+from .discovery import CalicoApi
 from .errors import ApiError
-from .kinds import BY_NAME, CONFIG_MAP, SECRET, Kind
+from .kinds import APPLIED, CALICO_POLICY, CONFIG_MAP, POD, SECRET, Kind
 from .kube import Kube
 
 logger = logging.getLogger(__name__)
@@ -13,8 +16,11 @@ logger = logging.getLogger(__name__)
 PoolKey = tuple[str, str]
 """Namespace and name of a CondorPool."""
 
-PAUSE_SECONDS = 2.0
-"""Between two watches of a kind."""
+PAUSE_SECONDS = 0.5
+"""Between two watches of a kind, doubled with each failure."""
+LONGEST_PAUSE_SECONDS = 10.0
+TELLING_FAILURE = 2
+"""The failure in a row that is worth a line: a watch that breaks once is normal."""
 
 
 class ReferenceIndex:
@@ -47,25 +53,64 @@ class ReferenceIndex:
         return frozenset(self._pools.get((kind, namespace, name), ()))
 
 
-async def watch_references(
-    kube: Kube, namespaces: Iterable[str], references: ReferenceIndex, add: Callable[[PoolKey], None]
-) -> None:
-    """Watch names and versions of all ConfigMaps and Secrets, for ever, and ask for work on the pools that refer to them."""
-    scopes: list[str | None] = list(namespaces) or [None]
-    async with asyncio.TaskGroup() as group:
-        for scope in scopes:
-            for kind in (CONFIG_MAP, SECRET):
-                group.create_task(_watch(kube, kind, scope, references, add))
+class Watches:
+    """Watches of everything that pools consist of or refer to; each change means one thing: look at that pool."""
 
+    def __init__(
+        self,
+        kube: Kube,
+        references: ReferenceIndex,
+        calico: CalicoApi,
+        add: Callable[[PoolKey], None],
+        resync: Callable[[], None],
+    ) -> None:
+        self._kube = kube
+        self._references = references
+        self._calico = calico
+        self._add = add
+        self._resync = resync
 
-async def _watch(
-    kube: Kube, kind: Kind, scope: str | None, references: ReferenceIndex, add: Callable[[PoolKey], None]
-) -> None:
-    while True:
-        try:
-            async for namespace, name in kube.watch_names(BY_NAME[kind.name], scope):
-                for pool in references.pools(kind.name, namespace, name):
-                    add(pool)
-        except ApiError as error:
-            logger.warning("watching %s: %s; trying again", kind.plural, error)
-        await asyncio.sleep(PAUSE_SECONDS)
+    async def run(self, namespaces: Iterable[str]) -> None:
+        """Watch for ever."""
+        scopes: list[str | None] = list(namespaces) or [None]
+        async with asyncio.TaskGroup() as group:
+            for scope in scopes:
+                for kind in (*APPLIED, POD):
+                    group.create_task(self._watch(kind, scope))
+
+    async def _watch(self, kind: Kind, scope: str | None) -> None:
+        """Watch one kind for ever; where changes may have been missed, every pool is looked at again."""
+        referenced = kind in (CONFIG_MAP, SECRET)
+        version, failures = None, 0
+        while True:
+            if kind == CALICO_POLICY:
+                await self._calico.wait_served()
+            try:
+                if version is None:
+                    version = await self._kube.version(kind, scope)
+                    self._resync()
+                    await self._find_remains(kind, scope)
+                async for meta in self._kube.watch_metadata(kind, scope, "" if referenced else labels.KNOWN, version):
+                    version, failures = meta["resourceVersion"], 0
+                    self._notice(kind, meta)
+            except ApiError as error:
+                version = None if 400 <= error.status < 500 else version
+                failures += 1
+                if failures == TELLING_FAILURE:
+                    logger.warning("watching %s %s: %s; trying again", kind.api_version, kind.plural, error)
+            await asyncio.sleep(min(PAUSE_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS))
+
+    async def _find_remains(self, kind: Kind, scope: str | None) -> None:
+        """Ask for a look at every pool that has pods or Calico policies: one that is gone has no other way to be noticed."""
+        if kind in (POD, CALICO_POLICY):
+            async for meta in self._kube.list_metadata(kind, scope, labels.KNOWN):
+                self._add((meta["namespace"], meta["labels"][labels.POOL]))
+
+    def _notice(self, kind: Kind, meta: Mapping[str, Any]) -> None:
+        if not meta.get("name"):  # a bookmark
+            return
+        pool = (meta.get("labels") or {}).get(labels.POOL)
+        if pool is not None:
+            self._add((meta["namespace"], pool))
+        for key in self._references.pools(kind.name, meta["namespace"], meta["name"]):
+            self._add(key)

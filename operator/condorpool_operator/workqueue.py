@@ -39,6 +39,11 @@ class WorkQueue(Generic[Key]):
             self._waiting.add(key)
             self._ready.put_nowait(key)
 
+    def resync(self) -> None:
+        """Ask for work on every key that rests, and once more on those that are worked on."""
+        for key in [*self._timers, *self._working]:
+            self.add(key)
+
     def _add_later(self, key: Key, seconds: float) -> None:
         self._cancel_timer(key)
         delay = seconds * random.uniform(0.9, 1.1)

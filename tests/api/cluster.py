@@ -68,7 +68,7 @@ class Cluster:
 
     def versions(self, selector: str = "condorpool.dev/pool") -> dict[str, str]:
         """Return the resource versions of the pools' objects and of the pools."""
-        kinds = "secrets,configmaps,persistentvolumeclaims,services,poddisruptionbudgets,deployments,statefulsets"
+        kinds = "secrets,configmaps,persistentvolumeclaims,services,poddisruptionbudgets,networkpolicies,deployments,statefulsets"
         objects = self.objects(kinds, selector) + self.objects("condorpools")
         return {f"{obj['kind']}/{obj['metadata']['name']}": obj["metadata"]["resourceVersion"] for obj in objects}
 

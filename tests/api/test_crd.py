@@ -1,5 +1,6 @@
 """The API server takes the CRD, and by it refuses what is wrong at the earliest place, with the fix."""
 
+import json
 from typing import Any
 
 import pytest
@@ -109,33 +110,47 @@ def storage(**fields: Any) -> dict[str, Any]:
     return {"submitter": {"storage": fields}}
 
 
+def claimed(bare: Cluster, size: str) -> None:
+    """Say in the pool's status what its claim has, as the operator does."""
+    status = {"status": {"observedGeneration": 1, "submitter": {"storage": {"size": size}}}}
+    bare.kubectl("patch", "condorpool", "demo", "--subresource=status", "--type=merge", "-p", json.dumps(status))
+
+
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("before", "has", "after"),
     [
-        (storage(size="1Gi"), storage(size="2Gi")),
-        ({}, storage(size="10Gi")),
-        (storage(size="1024Mi"), storage(size="1Gi")),
-        (storage(size="1Gi", storageClassName="fast"), storage(size="2Gi", storageClassName="fast")),
+        (storage(size="1Gi"), "1Gi", storage(size="2Gi")),
+        ({}, "10Gi", storage(size="11Gi")),
+        (storage(size="1024Mi"), "1Gi", storage(size="1Gi")),
+        (storage(size="1Gi", storageClassName="fast"), "1Gi", storage(size="2Gi", storageClassName="fast")),
+        pytest.param(storage(size="20Gi"), "10Gi", storage(size="10Gi"), id="a refused growth is taken back"),
+        pytest.param(
+            storage(size="5Gi"), "20Gi", {**storage(size="5Gi"), "paused": True}, id="a larger claim was adopted"
+        ),
     ],
 )
-def test_storage_may_grow(bare: Cluster, before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_storage_may_grow(bare: Cluster, before: dict[str, Any], has: str, after: dict[str, Any]) -> None:
     bare.apply(pool(before))
+    claimed(bare, has)
     bare.apply(pool(after))
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "message"),
+    ("before", "has", "after", "message"),
     [
-        (storage(size="2Gi"), storage(size="1Gi"), "never shrink"),
-        ({}, storage(size="1Gi"), "never shrink"),
-        (storage(size="20Gi"), {}, "never shrink"),
-        (storage(storageClassName="fast"), storage(storageClassName="slow"), "fixed at creation"),
-        ({}, storage(storageClassName="fast"), "fixed at creation"),
-        (storage(storageClassName="fast"), {}, "fixed at creation"),
+        (storage(size="2Gi"), "2Gi", storage(size="1Gi"), "never shrink"),
+        ({}, "10Gi", storage(size="1Gi"), "never shrink"),
+        (storage(size="20Gi"), "20Gi", {}, "never shrink"),
+        (storage(storageClassName="fast"), "10Gi", storage(storageClassName="slow"), "fixed at creation"),
+        ({}, "10Gi", storage(storageClassName="fast"), "fixed at creation"),
+        (storage(storageClassName="fast"), "10Gi", {}, "fixed at creation"),
     ],
 )
-def test_storage_is_not_taken_away(bare: Cluster, before: dict[str, Any], after: dict[str, Any], message: str) -> None:
+def test_storage_is_not_taken_away(
+    bare: Cluster, before: dict[str, Any], has: str, after: dict[str, Any], message: str
+) -> None:
     bare.apply(pool(before))
+    claimed(bare, has)
     with pytest.raises(RefusedError, match=message):
         bare.apply(pool(after))
 

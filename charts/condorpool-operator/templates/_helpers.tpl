@@ -60,4 +60,11 @@ Claims are never deleted by the operator: they go with their pool. Pods are dele
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+# Calico 3.29 and newer ask for the tier's rights as well
+- apiGroups: [projectcalico.org]
+  resources: [networkpolicies, tier.networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
 {{- end -}}

@@ -21,6 +21,20 @@ _COLUMNS = (
 )
 
 
+_SIZE = (
+    "quantity(has({0}.spec.submitter) && has({0}.spec.submitter.storage) && has({0}.spec.submitter.storage.size) "
+    "? string({0}.spec.submitter.storage.size) : '10Gi')"
+)
+_CLAIMED = "self.status.submitter.storage.size"
+_NEVER_SHRINKS = {
+    "rule": f"!has(self.status) || !has(self.status.submitter) || !has(self.status.submitter.storage) || "
+    f"{_SIZE.format('self')}.compareTo({_SIZE.format('oldSelf')}) == 0 || "
+    f"{_SIZE.format('self')}.compareTo(quantity({_CLAIMED})) >= 0",
+    "message": "spec.submitter.storage.size may grow, never shrink below what the claim has (status.submitter.storage.size)",
+}
+"""Compared with the claim and not with the old spec, so that a growth that the StorageClass refuses can be taken back."""
+
+
 def structural(node: Any, definitions: dict[str, Any]) -> Any:
     """Return a JSON schema node of pydantic's as a structural schema node."""
     if isinstance(node, list):
@@ -91,6 +105,7 @@ def custom_resource_definition() -> dict[str, Any]:
                 "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
                 "message": "the name of a pool must be lower-case letters, digits and -, with a letter first",
             },
+            _NEVER_SHRINKS,
         ],
     }
     return {

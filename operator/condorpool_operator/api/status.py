@@ -18,6 +18,7 @@ class ConditionType(StrEnum):
     MANAGER_READY = "ManagerReady"
     SUBMITTER_READY = "SubmitterReady"
     EXECUTORS_READY = "ExecutorsReady"
+    NETWORK_POLICY_ENFORCED = "NetworkPolicyEnforced"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
 
@@ -29,6 +30,8 @@ class Reason(StrEnum):
     AVAILABLE = "Available"
     INVALID_SPEC = "InvalidSpec"
     NAME_CONFLICT = "NameConflict"
+    FORMER_POOL = "FormerPool"
+    NAMESPACE_TERMINATING = "NamespaceTerminating"
     API_REFUSED = "ApiRefused"
     API_UNAVAILABLE = "ApiUnavailable"
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
@@ -36,6 +39,9 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_INVALID = "SecretInvalid"
     RESOLVED = "Resolved"
+    ENFORCED = "Enforced"
+    DISABLED = "Disabled"
+    CALICO_NOT_SERVED = "CalicoNotServed"
     PODS_NOT_READY = "PodsNotReady"
     ROLLING_OUT = "RollingOut"
     PROGRESSING = "Progressing"
@@ -74,9 +80,25 @@ class SshStatus(Model):
     """host:port for ssh; absent while there is none."""
 
 
+class StorageStatus(Model):
+    """The claim of the submitter."""
+
+    size: str
+    """Capacity of the claim; submitter.storage.size cannot be set below it."""
+
+
+class NetworkPolicyStatus(Model):
+    """Isolation of the pool."""
+
+    mode: Literal["Calico", "Kubernetes", "Disabled"]
+    """Kind of policies in effect."""
+
+
 class SubmitterStatus(Model):
     """The submitter as seen from outside."""
 
+    storage: StorageStatus | None = None
+    """The claim; absent before it exists."""
     ssh: SshStatus | None = None
     """Log-in by ssh; absent when off."""
 
@@ -109,5 +131,7 @@ class CondorPoolStatus(Model):
     """The access point."""
     executors: Annotated[list[GroupStatus], Field(max_length=32, json_schema_extra=list_map("name"))] | None = None
     """The executor groups."""
+    network_policy: NetworkPolicyStatus | None = None
+    """Isolation of the pool in the network."""
     executors_ready: str | None = None
     """Ready and wanted executors of all groups, for the column."""

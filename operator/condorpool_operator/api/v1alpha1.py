@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from .model import ConfigMapName, DataKey, Duration, IntOrPercent, Model, ObjectName, Quantity, list_map, rules
+from .network import Cidr, NetworkPolicy
 from .placement import Annotations, Placement, Resources
 
 GROUP = "condorpool.dev"
@@ -123,6 +124,15 @@ class User(Model):
         return self
 
 
+_RANGES_NEED_LOCAL = (
+    "!has(self.sourceRanges) || size(self.sourceRanges) == 0 || !has(self.externalTrafficPolicy) || "
+    "self.externalTrafficPolicy == 'Local'"
+)
+_RANGES_NEED_LOCAL_MESSAGE = (
+    "sourceRanges needs externalTrafficPolicy Local or absent: with Cluster every client has the address of a node"
+)
+
+
 class SshService(Model):
     """The Service by which ssh is reached."""
 
@@ -133,6 +143,7 @@ class SshService(Model):
                 "!has(self.externalTrafficPolicy) || self.type != 'ClusterIP'",
                 "externalTrafficPolicy needs type NodePort or LoadBalancer",
             ),
+            (_RANGES_NEED_LOCAL, _RANGES_NEED_LOCAL_MESSAGE),
         )
     )
 
@@ -141,9 +152,27 @@ class SshService(Model):
     node_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Port on every node; chosen by Kubernetes when absent."""
     external_traffic_policy: Literal["Cluster", "Local"] | None = None
-    """Local: sshd sees the client's address, only the submitter's node answers. Cluster, the default: every node answers."""
+    """Local: sshd sees the client's address, only the submitter's node answers; the default where sourceRanges is set.
+
+    Cluster, the default otherwise: every node answers.
+    """
+    source_ranges: Annotated[tuple[Cidr, ...], Field(max_length=32)] = ()
+    """Networks whose clients may reach sshd; all when empty."""
     annotations: Annotations | None = None
     """Annotations of the Service, for the controller of a load balancer."""
+
+    @model_validator(mode="after")
+    def _ranges_see_clients(self) -> Self:
+        if self.source_ranges and self.external_traffic_policy == "Cluster":
+            raise ValueError(_RANGES_NEED_LOCAL_MESSAGE)
+        return self
+
+    @property
+    def traffic_policy(self) -> Literal["Cluster", "Local"] | None:
+        """The externalTrafficPolicy in effect; None where the type has none, or leaves it to Kubernetes."""
+        if self.source_ranges and self.type != "ClusterIP":
+            return "Local"
+        return self.external_traffic_policy
 
 
 class Ssh(Model):
@@ -164,6 +193,8 @@ class Storage(Model):
     """Size of the claim; it may grow where the StorageClass can, never shrink."""
     storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """StorageClass of the claim, fixed at creation; the cluster's default when absent."""
+    retention_policy: Literal["Delete", "Retain"] = "Delete"
+    """Whether the claim goes with the pool. A retained claim is taken over by the next pool of that name, with users and queue."""
 
 
 class Manager(Placement):
@@ -241,10 +272,6 @@ _OLD_AND_NEW_CLASS = " == ".join(
     f"? {s}.submitter.storage.storageClassName : '')"
     for s in ("self", "oldSelf")
 )
-_NEW_SIZE, _OLD_SIZE = (
-    f"quantity(has({s}.submitter) && has({s}.submitter.storage) ? string({s}.submitter.storage.size) : '10Gi')"
-    for s in ("self", "oldSelf")
-)
 
 
 class CondorPoolSpec(Model):
@@ -253,7 +280,6 @@ class CondorPoolSpec(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (_OLD_AND_NEW_CLASS, "submitter.storage.storageClassName is fixed at creation"),
-            (f"{_NEW_SIZE}.compareTo({_OLD_SIZE}) >= 0", "submitter.storage.size may grow, never shrink"),
         )
     )
 
@@ -269,6 +295,8 @@ class CondorPoolSpec(Model):
     """The access point."""
     executors: Annotated[list[ExecutorGroup], Field(max_length=32, json_schema_extra=list_map("name"))] | None = None
     """Groups of executors; one group called executor with one pod when absent, none when empty."""
+    network_policy: NetworkPolicy = NetworkPolicy()
+    """Isolation of the pool in the network."""
 
     @property
     def groups(self) -> tuple[ExecutorGroup, ...]:

@@ -62,7 +62,7 @@ def build_sshd_config(context: Context, ssh: Ssh) -> dict[str, Any]:
         "sshd_config.j2",
         pool=context.pool.name,
         password_authentication=any(user.password_secret_ref for user in ssh.users),
-        client_addresses=ssh.service.type == "ClusterIP" or ssh.service.external_traffic_policy == "Local",
+        client_addresses=ssh.service.type == "ClusterIP" or ssh.service.traffic_policy == "Local",
     )
     return {
         "apiVersion": "v1",

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import labels
 from ..api.v1alpha1 import API_VERSION, KIND
+from ..kinds import Kind
 from ..naming import Names
 from ..pool import Pool
 from ..settings import Settings
@@ -41,6 +42,8 @@ class Context:
     """Files of the user's configuration by component; a component is missing while its first configuration cannot be read."""
     credentials: Credentials
     accounts: tuple[Account, ...]
+    policy_kind: Kind | None
+    """Kind of the network policies in effect; None where there are none."""
 
     @property
     def image(self) -> str:
@@ -48,8 +51,10 @@ class Context:
         image = self.pool.spec.image
         return f"{image.repository or self.settings.image_repository}:{image.tag or self.settings.image_tag}"
 
-    def metadata(self, name: str, component: str | None = None, group: str | None = None) -> dict[str, Any]:
-        """Return the metadata of a child: labels and the owner reference by which Kubernetes deletes it with the pool."""
+    def metadata(
+        self, name: str, component: str | None = None, group: str | None = None, *, retained: bool = False
+    ) -> dict[str, Any]:
+        """Return the metadata of a child: labels, and unless it is retained the owner reference by which it goes with the pool."""
         owner = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -62,5 +67,5 @@ class Context:
             "name": name,
             "namespace": self.pool.namespace,
             "labels": labels.owned(self.pool.name, self.pool.uid, component, group),
-            "ownerReferences": [owner],
+            **({} if retained else {"ownerReferences": [owner]}),
         }

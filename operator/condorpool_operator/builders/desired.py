@@ -9,9 +9,10 @@ from .context import Context
 from .credentials import build_credentials
 from .executors import build_group
 from .manager import build_manager
+from .network import build_policies
 from .submitter import build_submitter
 
-_ORDER = {kind.name: position for position, kind in enumerate(kinds.APPLIED)}
+_ORDER = {kind: position for position, kind in enumerate(kinds.APPLIED)}
 
 
 def desired_objects(context: Context) -> list[dict[str, Any]]:
@@ -19,7 +20,7 @@ def desired_objects(context: Context) -> list[dict[str, Any]]:
 
     A component whose configuration could not be read even once is left out: it starts when it can start right.
     """
-    objects = build_credentials(context)
+    objects = build_credentials(context) + build_policies(context)
     if naming.MANAGER in context.user_config:
         objects += build_manager(context)
     if naming.SUBMITTER in context.user_config:
@@ -27,7 +28,7 @@ def desired_objects(context: Context) -> list[dict[str, Any]]:
     for group in context.pool.spec.groups:
         if group.name in context.user_config:
             objects += build_group(context, group)
-    ordered = sorted(objects, key=lambda obj: (_ORDER[obj["kind"]], obj["metadata"]["name"]))
+    ordered = sorted(objects, key=lambda obj: (_ORDER[kinds.kind_of(obj)], obj["metadata"]["name"]))
     return [_with_hash(obj) for obj in ordered]
 
 

@@ -1,5 +1,6 @@
 """The submitter: schedd on a claim that outlives its pod, and sshd beside it where asked for."""
 
+import json
 from typing import Any
 
 from .. import labels, naming
@@ -38,6 +39,11 @@ def build_submitter(context: Context) -> list[dict[str, Any]]:
 
 def _claim(context: Context) -> dict[str, Any]:
     storage = context.pool.spec.submitter.storage
+    retained = storage.retention_policy == "Retain"
+    metadata = context.metadata(context.names.submitter, naming.SUBMITTER, retained=retained)
+    if retained:
+        uids = {account.name: account.uid for account in context.accounts}
+        metadata["annotations"] = {labels.UIDS: json.dumps(uids, sort_keys=True)}
     spec: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": storage.size}},
@@ -47,7 +53,7 @@ def _claim(context: Context) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": context.metadata(context.names.submitter, naming.SUBMITTER),
+        "metadata": metadata,
         "spec": spec,
     }
 
@@ -56,7 +62,8 @@ def _ssh_service(context: Context, ssh: Ssh) -> dict[str, Any]:
     port: dict[str, Any] = {"name": "ssh", "port": naming.SSH_PORT, "targetPort": naming.SSH_PORT, "protocol": "TCP"}
     if ssh.service.node_port is not None:
         port["nodePort"] = ssh.service.node_port
-    policy = ssh.service.external_traffic_policy
+    policy = ssh.service.traffic_policy
+    ranges = ssh.service.source_ranges
     service = pods.service(
         context,
         context.names.ssh,
@@ -65,6 +72,7 @@ def _ssh_service(context: Context, ssh: Ssh) -> dict[str, Any]:
         [port],
         type=ssh.service.type,
         **({"externalTrafficPolicy": policy} if policy else {}),
+        **({"loadBalancerSourceRanges": list(ranges)} if ranges and ssh.service.type == "LoadBalancer" else {}),
     )
     if ssh.service.annotations:
         service["metadata"]["annotations"] = dict(ssh.service.annotations)

@@ -6,12 +6,11 @@ from typing import Any
 
 import kopf
 
-from ..kinds import APPLIED, POD
+from ..discovery import CalicoApi, watch_discovery
 from ..kube import Kube
-from ..labels import KNOWN
 from ..reconcile import Reconciler
 from ..settings import Settings
-from ..watching import PoolKey, ReferenceIndex, watch_references
+from ..watching import PoolKey, ReferenceIndex, Watches
 from ..workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -27,15 +26,17 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.networking.request_timeout = own.request_timeout_seconds
     settings.networking.enforce_retry_after = True
     settings.queueing.exit_timeout = 2.0
-    for kind in (*APPLIED, POD):
-        settings.watching.label_selectors[*kind.group_version, kind.plural] = KNOWN
     queue: WorkQueue[PoolKey] = WorkQueue(own.resync_seconds)
     references = ReferenceIndex()
     kube = await Kube.connect(own.request_timeout_seconds)
-    reconciler = Reconciler(kube, own, references)
-    memo.queue, memo.kube = queue, kube
+    calico = CalicoApi()
+    await calico.look(kube)
+    watches = Watches(kube, references, calico, queue.add, queue.resync)
+    reconciler = Reconciler(kube, own, references, calico)
+    memo.queue, memo.kube, memo.reconciler = queue, kube, reconciler
     work = {f"worker {number}": queue.work(reconciler) for number in range(own.workers)}
-    work["references"] = watch_references(kube, own.namespaces, references, queue.add)
+    work["watches"] = watches.run(own.namespaces)
+    work["discovery"] = watch_discovery(kube, calico, queue.resync)
     memo.tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work.items()]
     for task in memo.tasks:
         task.add_done_callback(_tell_end)
@@ -54,4 +55,5 @@ async def stop(memo: kopf.Memo, **_: Any) -> None:
     for task in memo.tasks:
         task.cancel()
     await asyncio.gather(*memo.tasks, return_exceptions=True)
+    memo.reconciler.close()
     await memo.kube.close()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from condorpool_operator.builders.context import Account, Context, Credentials
+from condorpool_operator.kinds import NETWORK_POLICY
 from condorpool_operator.naming import Names
 from condorpool_operator.pool import Pool
 from condorpool_operator.settings import Settings
@@ -30,9 +31,10 @@ def make_context(spec: dict[str, Any] | None = None, **changes: Any) -> Context:
     values: dict[str, Any] = {
         "pool": pool,
         "names": Names(pool.name, pool.namespace),
-        "settings": Settings(),
+        "settings": Settings(dns_servers=("10.96.0.10",)),
         "user_config": {component: {} for component in components},
         "credentials": CREDENTIALS,
         "accounts": (Account("john", 10001, "ssh-ed25519 AAAA john\n", "$2b$hash"),),
+        "policy_kind": NETWORK_POLICY,
     }
     return Context(**(values | changes))

@@ -14,7 +14,7 @@ NAMES = st.lists(st.from_regex(r"[a-z][-a-z0-9_]{0,8}", fullmatch=True), unique=
 
 
 def update(files: dict[str, bytes], *logins: Login) -> dict[str, Account]:
-    return {account.name: account for account in asyncio.run(update_accounts(files, logins, HASHER))}
+    return {account.name: account for account in asyncio.run(update_accounts(files, logins, HASHER, {}))}
 
 
 def store(accounts: dict[str, Account]) -> dict[str, bytes]:
@@ -31,7 +31,7 @@ def test_a_hash_is_kept_while_it_verifies() -> None:
 def test_a_hash_is_kept_by_a_new_process_too() -> None:
     first = update({}, Login("john", password="one"))
     fresh = PasswordHasher(rounds=4)
-    (second,) = asyncio.run(update_accounts(store(first), [Login("john", password="one")], fresh))
+    (second,) = asyncio.run(update_accounts(store(first), [Login("john", password="one")], fresh, {}))
     assert second.password_hash == first["john"].password_hash
 
 

@@ -10,6 +10,7 @@ import pytest
 from condorpool_operator import minting
 from condorpool_operator.builders.context import Credentials
 from condorpool_operator.builders.credentials import build_credentials
+from condorpool_operator.kinds import SECRET
 from condorpool_operator.minting import complete_credentials, new_signing_key, new_token, token_is_good
 from condorpool_operator.naming import Names
 from condorpool_operator.observe import Children
@@ -73,7 +74,7 @@ def test_without_ssh_there_is_no_host_key() -> None:
 def test_a_lost_token_is_minted_from_the_key_that_is_there() -> None:
     first = complete_credentials(NAMES, Children(), ssh=False)
     live = children(first)
-    live.remove("Secret", NAMES.token("executor"))
+    live.remove(SECRET, NAMES.token("executor"))
     second = complete_credentials(NAMES, live, ssh=False)
     assert second.signing_keys == first.signing_keys
     assert second.tokens["submitter"] == first.tokens["submitter"]
@@ -83,7 +84,7 @@ def test_a_lost_token_is_minted_from_the_key_that_is_there() -> None:
 def test_a_lost_key_ends_the_tokens_made_with_it() -> None:
     first = complete_credentials(NAMES, Children(), ssh=False)
     live = children(first)
-    live.remove("Secret", NAMES.signing_keys)
+    live.remove(SECRET, NAMES.signing_keys)
     second = complete_credentials(NAMES, live, ssh=False)
     assert second.signing_keys != first.signing_keys
     for role, token in second.tokens.items():

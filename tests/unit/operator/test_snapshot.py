@@ -13,7 +13,12 @@ LABELS = {"condorpool.dev/component": "submitter"}
 
 
 def deployment(**status: Any) -> dict[str, Any]:
-    return {"kind": "Deployment", "metadata": {"name": "demo-manager", "generation": 2, "labels": {}}, "status": status}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "demo-manager", "generation": 2, "labels": {}},
+        "status": status,
+    }
 
 
 UP = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
@@ -37,6 +42,7 @@ def test_the_manager_is_ready_at_this_generation_only(status: dict[str, Any], re
 
 def service(kind: str, **fields: Any) -> dict[str, Any]:
     return {
+        "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "demo-ssh", "labels": {}},
         "spec": {"type": kind, "ports": [{"port": 22, "nodePort": 30022}]},
@@ -44,7 +50,12 @@ def service(kind: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-POD = {"kind": "Pod", "metadata": {"name": "demo-submitter-0", "labels": LABELS}, "status": {"hostIP": "10.0.0.7"}}
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "demo-submitter-0", "labels": LABELS},
+    "status": {"hostIP": "10.0.0.7"},
+}
 INGRESS = {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}
 
 

@@ -31,6 +31,8 @@ def observation(**changes: Any) -> Observation:
         "problems": (),
         "image": "i",
         "collector": "c:9618",
+        "policy_mode": "Calico",
+        "storage": "10Gi",
         "ssh_on": True,
         "ssh_endpoint": "1.2.3.4:30022",
     }
