@@ -98,6 +98,8 @@ class Watches:
                 failures += 1
                 if failures == TELLING_FAILURE:
                     logger.warning("watching %s %s: %s; trying again", kind.api_version, kind.plural, error)
+                if kind == CALICO_POLICY and await self._calico.look(self._kube):
+                    self._resync()
             await asyncio.sleep(min(PAUSE_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS))
 
     async def _find_remains(self, kind: Kind, scope: str | None) -> None:

@@ -114,9 +114,13 @@ def pool(spec: dict[str, Any] | None = None, name: str = "demo") -> dict[str, An
 class Operator:
     """The operator as a process, logged in as the user who has the chart's rights and no others."""
 
-    def __init__(self, server: ApiServer, log: Path, **settings: str) -> None:
+    def __init__(
+        self, server: ApiServer, log: Path, tree: Path = ROOT, user: str = "operator", **settings: str
+    ) -> None:
         self._server = server
+        self._user = user
         self._log = log
+        self._tree = tree
         self._settings = {f"CONDORPOOL_{name.upper()}": value for name, value in settings.items()}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -125,8 +129,8 @@ class Operator:
         environment = {
             **os.environ,
             **self._settings,
-            "KUBECONFIG": str(self._server.kubeconfig("operator")),
-            "PYTHONPATH": str(ROOT / "operator"),
+            "KUBECONFIG": str(self._server.kubeconfig(self._user)),
+            "PYTHONPATH": str(self._tree / "operator"),
         }
         before = self.log().count("watching")
         with self._log.open("ab") as log:

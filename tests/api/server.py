@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 READY_SECONDS = 60
-USERS = {"admin": "system:masters", "operator": ""}
+USERS = {"admin": "system:masters", "operator": "", "limited": ""}
+"""Users by name, with their groups; `limited` is an operator whose rights a test takes and gives."""
 
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
