@@ -17,13 +17,17 @@ from pytest_kind import KindCluster
 from tests.e2e.support import evidence, operator, pools
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.manifests import namespace
+from tests.e2e.support.neighbourhood import listener, nodes
+from tests.e2e.support.network import Target
 from tests.e2e.support.pool import Pool
-from tests.e2e.support.pools import Logins
+from tests.e2e.support.pools import Logins, walled_spec
 from tests.e2e.support.ssh import Ssh, make_key
 from tests.e2e.support.waiting import NotYetError, wait_for
+from tests.e2e.support.walls import MODES, SPEC_MODES, Walls, build
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_SECONDS = 500
+WALLS_SECONDS = 60.0
 SSH_SECONDS = 30.0
 """sshd refuses a client's address for up to a minute after failed logins."""
 
@@ -49,13 +53,18 @@ def pytest_runtest_makereport(
         values = getattr(item, "funcargs", {}).values()
         mine = {value.namespace for value in values if isinstance(value, Pool)}
         everything: set[str] = item.session.stash[NAMESPACES]
-        folder = evidence.collect(item.nodeid, kubectl, sorted(mine or everything))
-        report.sections.append(("evidence", str(folder)))
+        kept = item.session.stash.setdefault(EVIDENCE, {})
+        error = str(call.excinfo)
+        if error not in kept:  # a shared fixture fails once, and is told of by every test that asks for it
+            kept[error] = evidence.collect(item.nodeid, kubectl, sorted(mine or everything))
+        report.sections.append(("evidence", str(kept[error])))
     return report
 
 
 KUBECTL = pytest.StashKey[Kubectl]()
 NAMESPACES = pytest.StashKey[set[str]]()
+EVIDENCE = pytest.StashKey[dict[str, Path]]()
+"""Folders by the text of the error."""
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +137,7 @@ def shared(new_namespace: Callable[[str], Kubectl], logins: Logins, request: pyt
     asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
     result = {}
     for fixture, (name, spec, objects) in pools.shared(logins).items():
-        if fixture in asked:
+        if fixture in asked or (fixture.endswith("_walls") and "walls" in asked):
             kubectl = new_namespace(name)
             kubectl.apply(*objects) if objects else None
             pool = Pool(kubectl, name)
@@ -162,6 +171,32 @@ def elastic_pool(shared: Shared) -> Pool:
 def drain_pool(shared: Shared) -> Pool:
     """Return the ready pool with one executor that drains long and one that drains short."""
     return _ready(shared["drain_pool"])
+
+
+@pytest.fixture(scope="session")
+def shut_out(kubectl: Kubectl) -> Iterator[list[Target]]:
+    """Give two listeners outside the cluster, in the network of its nodes."""
+    address = next(iter(nodes(kubectl).values()))
+    with listener(address) as first, listener(address) as second:
+        yield [first, second]
+
+
+@pytest.fixture(scope="session")
+def walls(
+    kubectl: Kubectl, shared: Shared, shut_out: list[Target], new_namespace: Callable[[str], Kubectl]
+) -> dict[str, Walls]:
+    """Return two ready pools of one name in two namespaces, isolated by the two kinds of policies, with strangers around them."""
+    elsewhere = new_namespace("strangers")
+    return build(kubectl, {mode: shared[f"{mode}_walls"] for mode in MODES}, elsewhere, shut_out)
+
+
+@pytest.fixture
+def edited(walls: dict[str, Walls], request: pytest.FixtureRequest) -> Iterator[Walls]:
+    """Give the walled pool of a test's mode to edit, and put its spec back at the end."""
+    mode = request.node.callspec.params["mode"]
+    yield walls[mode]
+    walls[mode].pool.apply(walled_spec(SPEC_MODES[mode]))
+    walls[mode].pool.wait_condition("Ready", "True", WALLS_SECONDS)
 
 
 def _ready(pool: Pool) -> Pool:

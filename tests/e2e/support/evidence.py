@@ -35,6 +35,8 @@ def _namespace(folder: Path, kubectl: Kubectl) -> None:
     _write(folder / "pods.txt", kubectl, "get", "pods", "--output=wide")
     _write(folder / "describe-pods.txt", kubectl, "describe", "pods")
     _write(folder / "workloads.yaml", kubectl, "get", "deployments,statefulsets,services,pvc", "--output=yaml")
+    for group in ("networking.k8s.io", "projectcalico.org"):
+        _write(folder / f"networkpolicies.{group}.yaml", kubectl, "get", f"networkpolicies.{group}", "--output=yaml")
     for pod in json.loads(kubectl.attempt("get", "pods", "--output=json").out or '{"items": []}')["items"]:
         _pod(folder, kubectl, pod["metadata"]["name"], [item["name"] for item in pod["spec"]["containers"]])
 

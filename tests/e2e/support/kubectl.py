@@ -95,6 +95,11 @@ class Kubectl:
         assert result.code != 0, f"was accepted: {json.dumps(obj)}"
         return result.err
 
+    def command(self, *args: str) -> tuple[str, ...]:
+        """Return the command line, for a process that the caller feeds and ends."""
+        scope = () if self.namespace is None else ("--namespace", self.namespace)
+        return (str(self.cluster.kubectl_path), *scope, *args)
+
     def execute(self, pod: str, container: str, *command: str, stdin: str | None = None) -> Result:
         """Run a command in a container and return how it ended.
 

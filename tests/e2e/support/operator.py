@@ -13,6 +13,7 @@ DEPLOYMENT = "condorpool-operator"
 NAMESPACE = "condorpool-system"
 CHART = Path("charts") / RELEASE
 INSTALL_SECONDS = 120.0
+ROLE_IMAGE = "condorpool/htcondor:dev"
 
 
 def program(name: str) -> Path:
@@ -27,8 +28,8 @@ def install(kubectl: Kubectl, root: Path) -> None:
     values = {
         "image.repository": "condorpool/operator",
         "image.tag": "dev",
-        "roleImage.repository": "condorpool/htcondor",
-        "roleImage.tag": "dev",
+        "roleImage.repository": ROLE_IMAGE.partition(":")[0],
+        "roleImage.tag": ROLE_IMAGE.partition(":")[2],
         "podAnnotations.e2e-session": uuid.uuid4().hex,
     }
     settings = [f"--set-string={name}={value}" for name, value in values.items()]

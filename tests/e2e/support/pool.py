@@ -111,6 +111,15 @@ class Pool:
         """Return all objects that carry the pool's UID."""
         return self.kubectl.list(kinds, f"{UID_LABEL}={self.uid}")
 
+    def policies(self) -> list[Object]:
+        """Return the network policies of either kind that carry the pool's UID; none of a kind that is not served."""
+        selector = f"{UID_LABEL}={self.uid}"
+        found: list[Object] = []
+        for group in ("networking.k8s.io", "projectcalico.org"):
+            said = self.kubectl.attempt("get", f"networkpolicies.{group}", f"--selector={selector}", "--output=json")
+            found += json.loads(said.out)["items"] if said.code == 0 else []
+        return found
+
     def pods(self, component: str | None = None, group: str | None = None) -> list[Object]:
         """Return the pool's pods, of a component and a group where given, by name."""
         selector = f"condorpool.dev/pool={self.name}"

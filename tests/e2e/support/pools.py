@@ -11,6 +11,8 @@ Declared = tuple[str, Mapping[str, Any], Sequence[Mapping[str, Any]]]
 """Name, spec, and the user's objects that the spec refers to."""
 
 SHORT_DRAIN_SECONDS = 20
+WALLED = "walled"
+"""Two pools of this one name, in two namespaces."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,28 @@ def shared(logins: Logins) -> dict[str, Declared]:
             {"executors": [group("long", drainTimeout="10m"), group("short", drainTimeout=f"{SHORT_DRAIN_SECONDS}s")]},
             (),
         ),
+        "calico_walls": (WALLED, walled_spec("Auto"), [secret("john", authorized_keys=logins.keys["john"].public)]),
+        "kubernetes_walls": (
+            WALLED,
+            walled_spec("Kubernetes"),
+            [secret("john", authorized_keys=logins.keys["john"].public)],
+        ),
+    }
+
+
+def walled_spec(mode: str) -> dict[str, Any]:
+    """Return the spec of a pool with ssh and an executor on each of two nodes, isolated by policies of a kind."""
+    executors = {"condorpool.dev/pool": WALLED, "condorpool.dev/component": "executor"}
+    apart = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": executors},
+    }
+    return {
+        "networkPolicy": {"mode": mode},
+        "submitter": {"ssh": {"users": [user("john", keys="john")]}},
+        "executors": [group("cpu", 2, topologySpreadConstraints=[apart])],
     }
 
 

@@ -1,0 +1,198 @@
+"""Everybody around the pools under test: strangers in pods, nodes, the cluster's own services, a listener outside."""
+
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from .flows import NODE
+from .kubectl import Kubectl, Object
+from .network import PROGRAM, Source, Target, pod_id, pod_source
+from .operator import DEPLOYMENT, NAMESPACE, ROLE_IMAGE
+from .pool import Pool
+from .prober import DNS, TCP, UDP
+
+CONDOR_PORT, SSH_PORT = 9618, 22
+CLOSED_PORTS = {(TCP, 9619), (UDP, 9), (UDP, CONDOR_PORT)}
+"""Ports at which mostly nobody listens: a packet that may pass is answered by the kernel."""
+STARTED = "--for=condition=Ready"
+
+
+def stranger(
+    name: str, node: str, labels: Mapping[str, str] | None = None, ports: Sequence[int] = (), *, on_node: bool = False
+) -> dict[str, Any]:
+    """Return a pod that is no member of any pool, listens on some ports, and can run the prober; on_node is in the node's network."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": dict(labels or {})},
+        "spec": {
+            "nodeName": node,
+            "hostNetwork": on_node,
+            "terminationGracePeriodSeconds": 1,
+            "automountServiceAccountToken": False,
+            "containers": [
+                {
+                    "name": "condor",
+                    "image": ROLE_IMAGE,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["python3", *PROGRAM, "serve", json.dumps({"ports": list(ports)})],
+                }
+            ],
+        },
+    }
+
+
+def nodes(kubectl: Kubectl) -> dict[str, str]:
+    """Return the nodes' names and addresses; the workers come first."""
+    found = kubectl.list("nodes")
+    found.sort(key=lambda node: "node-role.kubernetes.io/control-plane" in node["metadata"]["labels"])
+    return {
+        node["metadata"]["name"]: next(
+            address["address"] for address in node["status"]["addresses"] if address["type"] == "InternalIP"
+        )
+        for node in found
+    }
+
+
+def place(kubectl: Kubectl, row: str, *pods: Mapping[str, Any]) -> list[tuple[Source, Object]]:
+    """Create strangers, wait until they run, and return each as a source and as it is."""
+    kubectl.apply(*pods)
+    names = [pod["metadata"]["name"] for pod in pods]
+    kubectl("wait", STARTED, "--timeout=60s", *(f"pod/{name}" for name in names), seconds=70)
+    live = [kubectl.must_get("pod", name) for name in names]
+    return [(pod_source(row, kubectl, pod), pod) for pod in live]
+
+
+def node_sources(kubectl: Kubectl, names: Sequence[str]) -> list[Source]:
+    """Return a source in the network of each node."""
+    pods = [stranger(f"on-{name}", name, on_node=True) for name in names]
+    return [source for source, _ in place(kubectl, NODE, *pods)]
+
+
+def operator_source(kubectl: Kubectl) -> Source:
+    """Return the operator's pod as a source."""
+    system = kubectl.in_namespace(NAMESPACE)
+    (pod,) = [
+        pod
+        for pod in system.list("pods", f"app.kubernetes.io/name={DEPLOYMENT}")
+        if pod["status"]["phase"] == "Running"
+    ]
+    return pod_source("operator", system, pod, "operator")
+
+
+def pod_target(
+    column: str, pod: Object, port: int = CONDOR_PORT, protocol: str = TCP, *, listens: bool = True
+) -> Target:
+    """Return a port of a pod."""
+    name = f"{pod_id(pod)} {protocol} {port}"
+    address, node = pod["status"]["podIP"], pod["spec"]["nodeName"]
+    return Target(column, name, address, port, protocol, pod_id(pod), node, listens=listens)
+
+
+class Members:
+    """A pool's pods as sources and as targets."""
+
+    def __init__(self, pool: Pool, node_addresses: Mapping[str, str]) -> None:
+        self.pool = pool
+        self._nodes = node_addresses
+        self.pods = {
+            str(pod["metadata"]["name"]): pod
+            for role in ("manager", "submitter", "executor")
+            for pod in pool.pods(role)
+        }
+        self.sources = [pod_source(_role(pod), pool.kubectl, pod) for pod in self.pods.values()]
+
+    def _first(self, role: str) -> Source:
+        return next(source for source in self.sources if source.row == role)
+
+    @property
+    def manager(self) -> Source:
+        """The manager's pod."""
+        return self._first("manager")
+
+    @property
+    def submitter(self) -> Source:
+        """The submitter's pod."""
+        return self._first("submitter")
+
+    @property
+    def executors(self) -> list[Source]:
+        """The executors' pods."""
+        return [source for source in self.sources if source.row == "executor"]
+
+    def daemons(self, column: str | None = None) -> list[Target]:
+        """Return the daemons' port by every address that leads to it; all in one column where one is named."""
+        found = [pod_target(column or _role(pod), pod) for pod in self.pods.values()]
+        for service in self.pool.kubectl.list("services", f"condorpool.dev/pool={self.pool.name}"):
+            address, ports = service["spec"]["clusterIP"], [port["port"] for port in service["spec"]["ports"]]
+            if address != "None" and CONDOR_PORT in ports:
+                found.append(self._by_service(column or "manager", service, self.pods[self.pool.manager], CONDOR_PORT))
+        return found
+
+    def ssh(self, column: str = "ssh") -> list[Target]:
+        """Return sshd's port by every address that leads to it: the pod's, the Service's, every node's."""
+        pod = self.pods[self.pool.submitter]
+        service = self.pool.kubectl.must_get("service", f"{self.pool.name}-ssh")
+        port = service["spec"]["ports"][0]
+        by_node = [
+            Target(
+                column, f"NodePort of {self.pool.trust_domain} at {name}", address, port["nodePort"], pod=pod_id(pod)
+            )
+            for name, address in self._nodes.items()
+        ]
+        return [pod_target(column, pod, SSH_PORT), self._by_service(column, service, pod, port["port"]), *by_node]
+
+    def others(self) -> list[Target]:
+        """Return other ports: those at which something listens, and some at which nothing does.
+
+        HTCondor's UDP sockets are left out: they do not answer, so nobody can tell from outside whether a datagram arrived.
+        """
+        found = []
+        for source, pod in zip(self.sources, self.pods.values(), strict=True):
+            known = {(TCP, CONDOR_PORT)} | ({(TCP, SSH_PORT)} if _role(pod) == "submitter" else set())
+            listening = source.listening()
+            found += [pod_target("other", pod, port) for protocol, port in listening - known if protocol == TCP]
+            found += [pod_target("other", pod, port, how, listens=False) for how, port in CLOSED_PORTS - listening]
+        return found
+
+    @staticmethod
+    def _by_service(column: str, service: Object, pod: Object, port: int) -> Target:
+        name = f"Service {service['metadata']['name']}"
+        return Target(column, name, service["spec"]["clusterIP"], port, TCP, pod_id(pod), pod["spec"]["nodeName"])
+
+
+def _role(pod: Object) -> str:
+    return str(pod["metadata"]["labels"]["condorpool.dev/component"])
+
+
+def cluster_targets(kubectl: Kubectl, node_addresses: Mapping[str, str]) -> list[Target]:
+    """Return what every cluster has: DNS and its metrics, the API server, the kubelets."""
+    system, default = kubectl.in_namespace("kube-system"), kubectl.in_namespace("default")
+    pods = system.list("pods", "k8s-app=kube-dns")
+    dns_service = system.must_get("service", "kube-dns")["spec"]["clusterIP"]
+    found = [pod_target("dns", pod, 53, protocol) for pod in pods for protocol in (DNS, TCP)]
+    found += [Target("dns", f"Service kube-dns {protocol}", dns_service, 53, protocol) for protocol in (DNS, TCP)]
+    found += [pod_target("metrics", pod, 9153) for pod in pods]
+    found.append(
+        Target("api", "Service kubernetes", default.must_get("service", "kubernetes")["spec"]["clusterIP"], 443)
+    )
+    for endpoint in default.list("endpointslices", "kubernetes.io/service-name=kubernetes"):
+        port = endpoint["ports"][0]["port"]
+        found += [Target("api", "API server", item["addresses"][0], port) for item in endpoint["endpoints"]]
+    return found + [Target("kubelet", f"kubelet of {name}", address, 10250) for name, address in node_addresses.items()]
+
+
+@contextmanager
+def listener(node_address: str) -> Iterator[Target]:
+    """Listen on this machine, where the nodes and what is behind them can reach it; give the target."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect((node_address, 9))
+        address = sock.getsockname()[0]
+    with socketserver.ThreadingTCPServer((address, 0), socketserver.BaseRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Target("outside", f"outside port {server.server_address[1]}", address, server.server_address[1])
+        server.shutdown()
