@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := operator devcluster images/htcondor/rootfs tools tests
+SOURCES := operator devcluster images/htcondor/rootfs tools tests benchmarks
 PYTEST := $(BIN)/pytest
 export PYTHONPATH := operator:.
 
@@ -82,6 +82,11 @@ test-api: $(READY) ## Tests on a real API server without nodes
 
 test-e2e: needs-ssh images ## Tests on the dev cluster with real HTCondor
 	@$(PYTHON) -m devcluster run -- $(PYTEST) tests/e2e
+
+##@ Measure
+.PHONY: bench
+bench: $(READY) needs-ssh ## The project's figures as JSON and a table: make bench, or make bench PART="writes scale"
+	@$(call with_binaries) $(BIN)/python -m benchmarks $(PART)
 
 # the virtual environment, made anew when the lock changes
 $(READY): requirements/dev.txt | needs-python
