@@ -10,7 +10,7 @@ import pytest
 from .cluster import BY_KEY, PUBLIC_KEY, Cluster, eventually, pool, secret
 from .server import ApiServer
 
-NAMES = {"demo", "demo-manager", "demo-submitter", "demo-executors"}
+NAMES = {"demo-manager", "demo-submitter", "demo-executors"}
 KUBERNETES = "networkpolicies.networking.k8s.io"
 CALICO = "networkpolicies.projectcalico.org"
 

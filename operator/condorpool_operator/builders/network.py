@@ -22,9 +22,9 @@ _DNS_PODS = {"k8s-app": "kube-dns"}
 
 @dataclass(frozen=True)
 class Members:
-    """Pods of the same pool by component; all when none is named."""
+    """Pods of the same pool by component."""
 
-    components: tuple[str, ...] = ()
+    components: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the selected pods may take in and open; all else is denied in both directions."""
+    """What the pods of a component may take in and open; all else is denied in both directions."""
 
     name: str
-    selected: Members
+    component: str
     ingress: tuple[Rule, ...]
     egress: tuple[Rule, ...]
 
@@ -96,7 +96,7 @@ def build_policies(context: Context) -> list[dict[str, Any]]:
         {
             "apiVersion": context.policy_kind.api_version,
             "kind": context.policy_kind.name,
-            "metadata": context.metadata(policy.name),
+            "metadata": context.metadata(policy.name, policy.component),
             "spec": render(policy, labels.policy_selector(context.pool.name, context.pool.uid)),
         }
         for policy in policies(context)
@@ -104,23 +104,22 @@ def build_policies(context: Context) -> list[dict[str, Any]]:
 
 
 def policies(context: Context) -> list[Policy]:
-    """Return the policies: one that denies all to all pods of the pool but DNS, and one for each role with what it needs."""
+    """Return one policy for each role, whole in itself: where one comes or goes before another, nothing that must flow is cut."""
     names, egress = context.names, context.pool.spec.network_policy.egress
-    manager, submitter, executor = naming.MANAGER, naming.SUBMITTER, naming.EXECUTOR
+    manager, submitter, executor, dns = naming.MANAGER, naming.SUBMITTER, naming.EXECUTOR, _dns(context)
     return [
-        Policy(names.pool, Members(), (), (_dns(context),)),
-        Policy(names.manager, Members((manager,)), (_daemons(submitter, executor),), (_daemons(submitter),)),
+        Policy(names.manager, manager, (_daemons(submitter, executor),), (_daemons(submitter), dns)),
         Policy(
             names.submitter,
-            Members((submitter,)),
+            submitter,
             (_daemons(manager, executor), *_ssh(context)),
-            (_daemons(manager, executor), *_stated(egress.submitter)),
+            (_daemons(manager, executor), dns, *_stated(egress.submitter)),
         ),
         Policy(
             names.executors,
-            Members((executor,)),
+            executor,
             (_daemons(submitter),),
-            (_daemons(manager, submitter), *_stated(egress.executors)),
+            (_daemons(manager, submitter), dns, *_stated(egress.executors)),
         ),
     ]
 
@@ -168,9 +167,8 @@ def _labels(selector: LabelSelector | None) -> Mapping[str, str] | None:
 
 
 def _kubernetes(policy: Policy, pool: Mapping[str, str]) -> dict[str, Any]:
-    (selected,) = _kubernetes_peers(policy.selected, pool)
     return {
-        **selected,
+        "podSelector": {"matchLabels": {**pool, labels.COMPONENT: policy.component}},
         "policyTypes": ["Ingress", "Egress"],
         **_unless_empty("ingress", [_kubernetes_rule(rule, "from", pool) for rule in policy.ingress]),
         **_unless_empty("egress", [_kubernetes_rule(rule, "to", pool) for rule in policy.egress]),
@@ -178,7 +176,7 @@ def _kubernetes(policy: Policy, pool: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _unless_empty(name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a field, left out where it is empty: the API servers do not store empty lists."""
+    """Return a field, left out where it is empty: the API servers store no empty lists and maps, and would always differ."""
     return {name: rules} if rules else {}
 
 
@@ -197,18 +195,23 @@ def _kubernetes_rule(rule: Rule, direction: str, pool: Mapping[str, str]) -> dic
 
 def _kubernetes_peers(peer: Members | Network | Pods, pool: Mapping[str, str]) -> list[dict[str, Any]]:
     if isinstance(peer, Members):
-        wanted = [{**pool, labels.COMPONENT: name} for name in peer.components] or [dict(pool)]
-        return [{"podSelector": {"matchLabels": one}} for one in wanted]
+        return [{"podSelector": {"matchLabels": {**pool, labels.COMPONENT: name}}} for name in peer.components]
     if isinstance(peer, Network):
         return [{"ipBlock": {"cidr": peer.cidr, **({"except": list(peer.excluded)} if peer.excluded else {})}}]
     selectors = {"namespaceSelector": peer.namespace, "podSelector": peer.pods}
-    return [{name: {"matchLabels": dict(wanted)} for name, wanted in selectors.items() if wanted is not None}]
+    return [
+        {
+            name: {"matchLabels": dict(wanted)} if wanted else {}
+            for name, wanted in selectors.items()
+            if wanted is not None
+        }
+    ]
 
 
 def _calico(policy: Policy, pool: Mapping[str, str]) -> dict[str, Any]:
     return {
         "order": CALICO_ORDER,
-        "selector": _members(policy.selected, pool),
+        "selector": _all_of({**pool, labels.COMPONENT: policy.component}),
         "types": ["Ingress", "Egress"],
         **_unless_empty("ingress", [one for rule in policy.ingress for one in _calico_rules(rule, "source", pool)]),
         **_unless_empty("egress", [one for rule in policy.egress for one in _calico_rules(rule, "destination", pool)]),
@@ -241,8 +244,6 @@ def _calico_entity(peer: Members | Network | Pods, pool: Mapping[str, str]) -> d
 
 
 def _members(members: Members, pool: Mapping[str, str]) -> str:
-    if not members.components:
-        return _all_of(pool)
     wanted = ", ".join(f"'{name}'" for name in members.components)
     return f"{_all_of(pool)} && {labels.COMPONENT} in {{{wanted}}}"
 
