@@ -18,6 +18,12 @@ def ssh(*users: dict[str, Any], **service: Any) -> dict[str, Any]:
     return {"submitter": {"ssh": {"users": list(users), **({"service": service} if service else {})}}}
 
 
+def egress(*peers: dict[str, Any], **rule: Any) -> dict[str, Any]:
+    return {"networkPolicy": {"egress": {"executors": [{"to": list(peers), **rule}]}}}
+
+
+OUTSIDE = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}
+
 ACCEPTED: dict[str, dict[str, Any]] = {
     "empty": {},
     "no executors": {"executors": []},
@@ -37,6 +43,14 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "cluster ip": ssh(JOHN, type="ClusterIP"),
     "image": {"image": {"repository": "lab.example:5000/condor", "tag": "25.1", "pullPolicy": "Always"}},
     "config": {"config": {"configMapRefs": [{"name": "a"}, {"name": "b.c"}]}},
+    "kept claim": {"submitter": {"storage": {"retentionPolicy": "Retain"}}},
+    "source ranges": ssh(JOHN, sourceRanges=["10.0.0.0/8", "2001:db8::/32"]),
+    "source ranges of a cluster ip": ssh(JOHN, type="ClusterIP", sourceRanges=["10.0.0.0/8"]),
+    "source ranges and Local": ssh(JOHN, externalTrafficPolicy="Local", sourceRanges=["10.0.0.0/8"]),
+    "no policies": {"networkPolicy": {"mode": "Disabled"}},
+    "egress to anything outside": egress(OUTSIDE),
+    "egress to pods": egress({"podSelector": {"matchLabels": {"app": "squid"}}}, {"namespaceSelector": {}}),
+    "egress to ports": egress(OUTSIDE, ports=[{"port": 1}, {"protocol": "UDP", "port": 1, "endPort": 65535}]),
 }
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -77,6 +91,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         ssh(JOHN, type="ClusterIP", externalTrafficPolicy="Local"),
         "externalTrafficPolicy needs",
     ),
+    "unknown mode": ({"networkPolicy": {"mode": "None"}}, "spec.networkPolicy.mode"),
+    "unknown retention": ({"submitter": {"storage": {"retentionPolicy": "Keep"}}}, "retentionPolicy"),
+    "source that is no network": (ssh(JOHN, sourceRanges=["10.0.0.1"]), "sourceRanges[0]"),
+    "source range out of range": (ssh(JOHN, sourceRanges=["10.0.0.0/33"]), "sourceRanges[0]"),
+    "source ranges that see no clients": (
+        ssh(JOHN, externalTrafficPolicy="Cluster", sourceRanges=["10.0.0.0/8"]),
+        "needs externalTrafficPolicy Local",
+    ),
+    "egress to nobody": (egress(), "spec.networkPolicy.egress.executors[0].to"),
+    "egress to network and pods": (egress({**OUTSIDE, "podSelector": {}}), "either ipBlock"),
+    "egress to an empty peer": (egress({}), "either ipBlock"),
+    "egress to ports backwards": (egress(OUTSIDE, ports=[{"port": 9, "endPort": 8}]), "must not be smaller"),
+    "egress to no port": (egress(OUTSIDE, ports=[{"port": 0}]), "ports[0].port"),
     "same config twice": ({"config": {"configMapRefs": [{"name": "a"}, {"name": "a"}]}}, "Duplicate value"),
     "path as a config": ({"config": {"configMapRefs": [{"name": "../a"}]}}, "spec.config.configMapRefs[0].name"),
     "shell in an image": ({"image": {"repository": "a b"}}, "spec.image.repository"),
