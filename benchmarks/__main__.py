@@ -58,11 +58,12 @@ def measure(console: Console, chosen: Sequence[str], results: Results) -> None:
         asyncio.run({**BARE, **CLUSTER}[name](console, results))
 
 
-def in_the_cluster(console: Console, chosen: Sequence[str], results: Results) -> None:
+def in_the_cluster(console: Console, chosen: Sequence[str], repeats: int | None, results: Results) -> None:
     """Run parts in a process inside the cluster's network."""
     INSIDE.unlink(missing_ok=True)
+    options = [] if repeats is None else [f"--repeats={repeats}"]
     try:
-        console.run(in_cluster(sys.executable, "-m", "benchmarks", "--inside", *chosen))
+        console.run(in_cluster(sys.executable, "-m", "benchmarks", "--inside", *options, *chosen))
     finally:
         if INSIDE.exists():
             results.figures += figures_of(INSIDE.read_text())
@@ -77,13 +78,14 @@ def main() -> int:
     parser.add_argument(
         "--as-is", action="store_true", help="measure what runs in the dev cluster, build and install nothing"
     )
+    parser.add_argument("--repeats", type=int, help="how often each is measured, in place of each part's own number")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     chosen = arguments.parts or [*BARE, *CLUSTER]
     if unknown := set(chosen) - {*BARE, *CLUSTER}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     console = Console()
-    results = Results(console.say)
+    results = Results(console.say, arguments.repeats)
     before = circumstances()
     bare, cluster = [name for name in chosen if name in BARE], [name for name in chosen if name in CLUSTER]
     try:
@@ -94,7 +96,7 @@ def main() -> int:
         if cluster and not arguments.as_is:
             prepare(console)
         if cluster:
-            in_the_cluster(console, cluster, results)
+            in_the_cluster(console, cluster, arguments.repeats, results)
     except CommandFailedError as error:
         return exit_status(console, error)
     finally:

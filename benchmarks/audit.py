@@ -86,11 +86,15 @@ class AuditLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = 0
+        self._start = self._offset = 0
 
     def skip(self) -> None:
         """Forget what is there."""
-        self._offset = self._path.stat().st_size if self._path.exists() else 0
+        self._start = self._offset = self._path.stat().st_size if self._path.exists() else 0
+
+    def rewind(self) -> None:
+        """Go back to where `skip` was called last."""
+        self._offset = self._start
 
     def read(self) -> list[Request]:
         """Return the answered requests since the last call."""

@@ -73,10 +73,11 @@ async def run(console: Console, results: Results) -> None:
         kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(pool))
         try:
             until(lambda: api.get(STATEFUL_SET), "the pool's StatefulSet")
-            alive = [_edit(api, None) for _ in range(TURNS)]
+            turns = results.repeats(TURNS)
+            alive = [_edit(api, None) for _ in range(turns)]
             results.add(Figure(PART, "nothing happens to the operator: edit to its effect", "s", tuple(alive)))
             seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-            for _turn in range(TURNS):
+            for _turn in range(turns):
                 for way, (act, _limit, _aim) in WAYS.items():
                     seconds[way].append(_edit(api, act))
                     console.say(f"{way}: {seconds[way][-1]:.1f} s")

@@ -1,7 +1,8 @@
 """From `kubectl apply` to the end of the first job, against a pool of the same shape that was written by hand.
 
-Both are started in turn in new namespaces with new claims and images that are there, the same job is submitted over ssh through a
-NodePort in both, and the order changes from turn to turn, so that a busy machine is busy for both.
+The CondorPool has network policies, as by default; the pool by hand has none. Both are started in turn in new namespaces with new
+claims and images that are there, the same job is submitted over ssh through a NodePort in both, and the order changes from turn to
+turn, so that a busy machine is busy for both.
 """
 
 import base64
@@ -30,7 +31,6 @@ USER = "john"
 Objects = list[dict[str, Any]]
 
 POOL_SPEC: dict[str, Any] = {
-    "networkPolicy": {"mode": "Disabled"},
     "submitter": {
         "storage": {"size": "1Gi"},
         "ssh": {"users": [{"name": USER, "authorizedKeysSecretRef": {"name": USER}}]},
@@ -157,7 +157,7 @@ async def run(console: Console, results: Results) -> None:
         program("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", USER, "-f", str(key))
         public_key = key.with_suffix(".pub").read_text()
         kinds = {"reference": (reference_pool, "ssh"), "operator": (own_pool, "pool-ssh")}
-        for turn in range(TURNS):
+        for turn in range(results.repeats(TURNS)):
             for kind in list(kinds) if turn % 2 else reversed(kinds):
                 render, service = kinds[kind]
                 namespace = f"bench-{kind}-{turn}"

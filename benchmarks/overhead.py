@@ -11,6 +11,7 @@ the same with the look-ups of a general tool, is shown beside it: who beats it i
 import copy
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ from tools.console import Console
 
 from .audit import Request, most_in_flight
 from .bare import APPLY, Bench, Client, bench, gather
+from .process import processor_seconds
 from .report import Figure, Results, ratios
 
+PART = "overhead"
 REPEATS = 15
+CONNECTIONS = 128
 BATCHES = 3
 POOLS = 100
 LIMIT, AIM = 1.3, 1.1
@@ -75,67 +79,76 @@ def seconds_of_operator(requests: list[Request], prefix: str) -> float:
 
 async def run(console: Console, results: Results) -> None:
     """Measure one pool, again and again, and many at once."""
-    async with bench() as place, Client(place.server, "operator", 64) as plain:
+    async with bench() as place, Client(place.server, "operator", CONNECTIONS) as plain:
         place.operator.start()
         template = await record(place)
+        repeats, batches = results.repeats(REPEATS), results.repeats(BATCHES)
         console.say(
-            f"a pool is {len(template)} objects; {REPEATS} times one pool: operator, plain loop, kubectl in turn"
+            f"a pool is {len(template)} objects; {repeats} times one pool: operator, plain loop, kubectl in turn"
         )
-        results.add(*await _one_by_one(place, plain, template))
-        console.say(f"{BATCHES} times {POOLS} pools at once: operator and plain loop in turn")
-        results.add(*await _at_once(console, place, plain, template))
+        await _one(place, plain, template, 0)
+        results.add(*_one_by_one([await _one(place, plain, template, turn) for turn in range(1, repeats + 1)]))
+        console.say(f"{batches} times {POOLS} pools at once: operator and plain loops in turn")
+        results.add(*_at_once([await _many(console, place, plain, template, turn) for turn in range(batches)]))
 
 
-async def _one_by_one(place: Bench, plain: Client, template: Template) -> list[Figure]:
-    operator, loop, kubectl, whole, first = [], [], [], [], []
-    for turn in range(-1, REPEATS):
-        names = {who: f"{who}-{turn + 1}-n" for who in ("operator", "plain", "kubectl")}
-        await place.admin.create_namespaces(names.values())
-        await place.admin.create_pool(names["operator"], "demo")
-        await place.admin.settle(1, names["operator"])
-        await apply_plainly(plain, in_namespace(template, names["plain"]))
-        manifest = place.server.directory / "objects.json"
-        _write(manifest, in_namespace(template, names["kubectl"]))
-        place.cluster.kubectl("version")
-        place.cluster.kubectl("apply", "--server-side", "--namespace", names["kubectl"], "-f", str(manifest))
-        await place.admin.mark(f"turn-{turn}")
-        requests = place.audit.read_until(f"turn-{turn}")
-        if turn < 0:
-            continue
-        operator.append(seconds_of_operator(requests, names["operator"]))
-        loop.append(seconds_of(applies(requests, names["plain"])))
-        kubectl.append(seconds_of(applies(requests, names["kubectl"])))
-        whole.append(_whole(requests, names["kubectl"]))
-        mine = [one for one in requests if one.user == "operator" and one.namespace == names["operator"]]
-        created = min(one.received for one in requests if one.namespace == names["operator"] and one.is_creation)
-        first.append(min(one.received for one in mine if one.applies_object) - created)
-    part = "overhead"
+@dataclass(frozen=True)
+class _One:
+    """Seconds of one turn with one pool."""
+
+    operator: float
+    first_apply: float
+    plain: float
+    kubectl: float
+    kubectl_in_all: float
+
+
+async def _one(place: Bench, plain: Client, template: Template, turn: int) -> _One:
+    names = {who: f"{who}-{turn}" for who in ("operator", "plain", "kubectl")}
+    await place.admin.create_namespaces(names.values())
+    await place.admin.create_pool(names["operator"], "demo")
+    await place.admin.settle(1, names["operator"])
+    await place.until_rest(0.5, 60)
+    place.audit.rewind()
+    await apply_plainly(plain, in_namespace(template, names["plain"]))
+    manifest = place.server.directory / "objects.json"
+    _write(manifest, in_namespace(template, names["kubectl"]))
+    place.cluster.kubectl("apply", "--server-side", "--namespace", names["kubectl"], "-f", str(manifest))
+    await place.admin.mark(f"turn-{turn}")
+    requests = place.audit.read_until(f"turn-{turn}")
+    place.audit.skip()
+    mine = [one for one in requests if one.namespace == names["operator"]]
+    created = min(one.received for one in mine if one.is_creation)
+    by_kubectl = applies(requests, names["kubectl"])
+    agent = by_kubectl[0].agent
+    return _One(
+        operator=seconds_of_operator(mine, names["operator"]),
+        first_apply=min(one.received for one in mine if one.applies_object) - created,
+        plain=seconds_of(applies(requests, names["plain"])),
+        kubectl=seconds_of(by_kubectl),
+        kubectl_in_all=seconds_of([one for one in requests if one.agent == agent]),
+    )
+
+
+def _one_by_one(turns: list[_One]) -> list[Figure]:
+    operator = [one.operator for one in turns]
+    plain = [one.plain for one in turns]
+    kubectl = [one.kubectl for one in turns]
+    in_all = [one.kubectl_in_all for one in turns]
     return [
         _milliseconds("one pool: operator", operator),
-        _milliseconds("… of which until its first apply", first),
-        _milliseconds("one pool: plain loop", loop),
+        _milliseconds("… of which until its first apply", [one.first_apply for one in turns]),
+        _milliseconds("one pool: plain loop", plain),
         _milliseconds("one pool: kubectl apply --server-side, its applies", kubectl),
-        _milliseconds("one pool: kubectl apply --server-side, all its requests", whole),
-        Figure(part, "one pool: operator / plain loop", "", ratios(operator, loop), LIMIT, AIM, "the reference"),
-        Figure(part, "one pool: operator / kubectl's applies", "", ratios(operator, kubectl)),
-        Figure(part, "one pool: operator / kubectl's requests", "", ratios(operator, whole)),
+        _milliseconds("one pool: kubectl apply --server-side, all its requests", in_all),
+        Figure(PART, "one pool: operator / plain loop", "", ratios(operator, plain), LIMIT, AIM, "the reference"),
+        Figure(PART, "one pool: operator / kubectl's applies", "", ratios(operator, kubectl)),
+        Figure(PART, "one pool: operator / all of kubectl's requests", "", ratios(operator, in_all)),
     ]
 
 
 def _milliseconds(name: str, seconds: list[float]) -> Figure:
-    return Figure("overhead", name, "ms", tuple(1000 * value for value in seconds))
-
-
-def _whole(requests: list[Request], namespace: str) -> float:
-    """Return the time of kubectl's requests, its look-ups included: those of its user agent, by their nearness."""
-    own = applies(requests, namespace)
-    begin = min(one.received for one in own)
-    agent = {one.agent for one in own}
-    return max(one.answered for one in own) - min(
-        one.received
-        for one in requests
-        if one.agent in agent and begin - 3 < one.received and "/version" not in one.uri
-    )
+    return Figure(PART, name, "ms", tuple(1000 * value for value in seconds))
 
 
 def _write(path: Path, objects: Template) -> None:
@@ -143,39 +156,60 @@ def _write(path: Path, objects: Template) -> None:
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
 
-async def _at_once(console: Console, place: Bench, plain: Client, template: Template) -> list[Figure]:
-    operator, loop, kept = [], [], []
-    for turn in range(BATCHES):
-        mine, theirs = ([f"{who}-{turn}-{number}" for number in range(POOLS)] for who in ("many", "bare"))
-        await place.admin.create_namespaces(mine + theirs)
-        place.audit.skip()
-        await gather(4, [partial(place.admin.create_pool, name, "demo") for name in mine])
-        await place.admin.settle(POOLS * (turn + 1) + 1 + REPEATS + 1, seconds=300)
-        await place.admin.mark(f"many-{turn}")
-        requests = place.audit.read_until(f"many-{turn}")
-        connections = most_in_flight(applies(requests, f"many-{turn}-"))
-        objects = [in_namespace(template, name) for name in theirs]
-        await gather(connections, [partial(apply_plainly, plain, one) for one in objects])
-        await place.admin.mark(f"bare-{turn}")
-        others = place.audit.read_until(f"bare-{turn}")
-        operator.append(seconds_of_operator(requests, f"many-{turn}-"))
-        loop.append(seconds_of(applies(others, f"bare-{turn}-")))
-        kept.append(float(connections))
-        console.say(
-            f"{POOLS} pools: operator {operator[-1]:.1f} s, plain loop on {connections} connections {loop[-1]:.1f} s"
-        )
-    part = "overhead"
-    note = f"over {int(max(kept))} connections, as many as the operator used at once"
+@dataclass(frozen=True)
+class _Many:
+    """Seconds of one turn with many pools, by the clock and of processors."""
+
+    operator: float
+    plain: float
+    connections: int
+    operator_processor: float
+    server_processor: float
+    server_processor_plain: float
+
+
+async def _many(console: Console, place: Bench, plain: Client, template: Template, turn: int) -> _Many:
+    mine, theirs = ([f"{who}-{turn}-{number}" for number in range(POOLS)] for who in ("many", "bare"))
+    await place.admin.create_namespaces(mine + theirs)
+    await place.until_rest(2, 300)
+    at_start, server_at_start = processor_seconds(place.operator.pid), place.server.processor_seconds
+    await gather(4, [partial(place.admin.create_pool, name, "demo") for name in mine])
+    _, requests = await place.until_rest(3, 600)
+    place.audit.rewind()
+    requests = [one for one in place.audit.read() if one.namespace.startswith(f"many-{turn}-")]
+    server_between = place.server.processor_seconds
+    connections = most_in_flight(applies(requests, f"many-{turn}-"))
+    objects = [in_namespace(template, name) for name in theirs]
+    await gather(connections, [partial(apply_plainly, plain, one) for one in objects])
+    await place.admin.mark(f"bare-{turn}")
+    others = place.audit.read_until(f"bare-{turn}")
+    server_at_end = place.server.processor_seconds
+    await place.until_rest(2, 300)
+    place.audit.skip()
+    result = _Many(
+        operator=seconds_of_operator(requests, f"many-{turn}-"),
+        plain=seconds_of(applies(others, f"bare-{turn}-")),
+        connections=connections,
+        operator_processor=processor_seconds(place.operator.pid) - at_start,
+        server_processor=server_between - server_at_start,
+        server_processor_plain=server_at_end - server_between,
+    )
+    console.say(f"{POOLS} pools: operator {result.operator:.1f} s, plain loops {result.plain:.1f} s")
+    return result
+
+
+def _at_once(turns: list[_Many]) -> list[Figure]:
+    operator, plain = [one.operator for one in turns], [one.plain for one in turns]
+    note = f"{max(one.connections for one in turns)} at a time, as the operator"
+    server = [one.server_processor for one in turns]
+    server_plain = [one.server_processor_plain for one in turns]
+    what = f"{POOLS} pools at once"
     return [
-        Figure(part, f"{POOLS} pools at once: operator", "s", tuple(operator)),
-        Figure(part, f"{POOLS} pools at once: plain loops", "s", tuple(loop), note=note),
-        Figure(
-            part,
-            f"{POOLS} pools at once: operator / plain loops",
-            "",
-            ratios(operator, loop),
-            LIMIT,
-            AIM,
-            "the reference",
-        ),
+        Figure(PART, f"{what}: operator", "s", tuple(operator)),
+        Figure(PART, f"{what}: plain loops", "s", tuple(plain), note=note),
+        Figure(PART, f"{what}: operator / plain loops", "", ratios(operator, plain), LIMIT, AIM, "the reference"),
+        Figure(PART, f"{what}: operator's processor time", "s", tuple(one.operator_processor for one in turns)),
+        Figure(PART, f"{what}: server's processor time, operator", "s", tuple(server)),
+        Figure(PART, f"{what}: server's processor time, plain loops", "s", tuple(server_plain)),
+        Figure(PART, f"{what}: server's processor time, operator / plain loops", "", ratios(server, server_plain)),
     ]

@@ -51,9 +51,14 @@ class Figure:
 class Results:
     """Takes figures as they come, and tells each at once: what was measured stays if a later part fails."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], repeats: int | None = None) -> None:
         self._say = say
+        self._repeats = repeats
         self.figures: list[Figure] = []
+
+    def repeats(self, usual: int) -> int:
+        """Return how often to measure: as usual, or as asked for."""
+        return self._repeats or usual
 
     def add(self, *figures: Figure) -> None:
         """Take figures."""

@@ -5,7 +5,6 @@ nothing: that needs no help from the operator and forgives it nothing. That ever
 restart, before which every pool was edited.
 """
 
-import os
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -20,7 +19,7 @@ from .report import Figure, Results
 
 PER_NAMESPACE = 10
 SIZES = (100, 1000)
-RESTARTS = int(os.environ.get("CONDORPOOL_BENCH_RESTARTS", "3"))
+RESTARTS = 3
 PODS = 1000
 QUIET_SECONDS = 3.0
 RECONCILE_SECONDS = 1800.0
@@ -40,31 +39,32 @@ class Restart:
         """Start the operator and follow it until it is at rest."""
         operator, server = self._place.operator, self._place.server
         self._place.audit.skip()
-        before = _processor(server.pids)
+        before = server.processor_seconds
         self.began = time.time()
         operator.start()
         at_rest, self.requests = await self._place.until_rest(QUIET_SECONDS, RESTART_SECONDS)
         self.seconds = at_rest - self.began
         self.writes = [one for one in self.requests if one.is_write]
         self.processor = processor_seconds(operator.pid)
-        self.server_processor = _processor(server.pids) - before
+        self.server_processor = server.processor_seconds - before
         self.peak, self.idle = peak(operator.pid), memory(operator.pid)
         return self
 
 
 async def run(console: Console, results: Results) -> None:
     """Measure without pools, with some and with many, and with many executors."""
+    restarts = results.repeats(RESTARTS)
     async with bench() as place:
-        results.add(*_starts(0, [await _restart(place) for _ in range(RESTARTS)]))
+        results.add(*_starts(0, [await _restart(place) for _ in range(restarts)]))
         pools = 0
         for size in SIZES:
             results.add(*await _grow(console, place, pools, size))
             pools = size
-            console.say(f"{RESTARTS} restarts with {size} pools")
-            results.add(*_starts(size, [await _restart(place) for _ in range(RESTARTS)]))
+            console.say(f"{restarts} restarts with {size} pools")
+            results.add(*_starts(size, [await _restart(place) for _ in range(restarts)]))
         results.add(*await _edited_meanwhile(console, place))
     async with bench() as place:
-        results.add(*await _executors(console, place))
+        results.add(*await _executors(console, place, restarts))
 
 
 async def _restart(place: Bench) -> Restart:
@@ -78,7 +78,7 @@ async def _grow(console: Console, place: Bench, there: int, size: int) -> list[F
     await place.admin.create_namespaces(sorted({namespace for namespace, _ in names}))
     place.audit.skip()
     console.say(f"creating {len(names)} pools")
-    before, server = processor_seconds(place.operator.pid), _processor(place.server.pids)
+    before, server = processor_seconds(place.operator.pid), place.server.processor_seconds
     began = time.time()
     await gather(4, [partial(place.admin.create_pool, *name) for name in names])
     created = time.time() - began
@@ -90,16 +90,12 @@ async def _grow(console: Console, place: Bench, there: int, size: int) -> list[F
     return [
         Figure(PART, f"{what}: until all are reconciled", "s", (seconds,), note=f"creating them took {created:.1f} s"),
         Figure(PART, f"{what}: operator's processor time", "s", (processor_seconds(place.operator.pid) - before,)),
-        Figure(PART, f"{what}: processor time of API server and etcd", "s", (_processor(place.server.pids) - server,)),
+        Figure(PART, f"{what}: processor time of API server and etcd", "s", (place.server.processor_seconds - server,)),
         Figure(PART, f"{what}: reads per pool", "", (sum(not one.is_write for one in requests) / len(names),)),
         Figure(PART, f"{what}: writes per pool", "", (sum(one.is_write for one in requests) / len(names),)),
         *_memory(f"{size} pools, since their creation", [memory(place.operator.pid)]),
         Figure(PART, f"{size} pools: peak while they were created", "MiB", (peak(place.operator.pid) / MIB,)),
     ]
-
-
-def _processor(pids: Iterable[int]) -> float:
-    return sum(processor_seconds(pid) for pid in pids)
 
 
 def _verbs(requests: Iterable[Request]) -> str:
@@ -158,14 +154,14 @@ async def _edited_meanwhile(console: Console, place: Bench) -> list[Figure]:
     ]
 
 
-async def _executors(console: Console, place: Bench) -> list[Figure]:
+async def _executors(console: Console, place: Bench, restarts: int) -> list[Figure]:
     """Give one pool a thousand executor pods; tell what each costs the operator in memory."""
     await place.admin.create_namespaces(["wide"])
     spec = {"executors": [{"name": "cpu", "replicas": PODS}]}
     await place.admin.create_pool("wide", "demo", spec)
     place.operator.start()
     await place.admin.settle(1)
-    bare = [await _restart(place) for _ in range(RESTARTS)]
+    bare = [await _restart(place) for _ in range(restarts)]
     console.say(f"creating {PODS} executor pods")
     path = "/apis/apps/v1/namespaces/wide/statefulsets/demo-cpu"
     stateful_set = await place.admin.send("GET", path)
@@ -181,7 +177,7 @@ async def _executors(console: Console, place: Bench) -> list[Figure]:
     console.say(
         f"created in {created:.1f} s, the operator was at rest after {ended - began:.1f} s and {used:.1f} s of processor"
     )
-    full = [await _restart(place) for _ in range(RESTARTS)]
+    full = [await _restart(place) for _ in range(restarts)]
     cost = [(b.idle.proportional - a.idle.proportional) / PODS / KIB for a, b in zip(bare, full, strict=True)]
     since = (grown.proportional - bare[-1].idle.proportional) / PODS / KIB
     what = f"{PODS} executor pods"

@@ -143,7 +143,7 @@ async def run(console: Console, results: Results) -> None:
         console.say(f"at rest for {AT_REST_SECONDS:.0f} s, a resync every {RESYNC_SECONDS} s")
         results.add(await _at_rest(place))
         for number in (signal.SIGTERM, signal.SIGKILL):
-            results.add(await _restarts(place, number))
+            results.add(await _restarts(place, number, results.repeats(RESTARTS)))
     async with bench() as place:
         place.operator.start()
         console.say(f"{len(EDITS)} edits of a field, each on a pool of its own")
@@ -191,9 +191,9 @@ async def _at_rest(place: Bench) -> Figure:
     return Figure(PART, "at rest over two resyncs: writes", "", (len(writes),), 0, note=note)
 
 
-async def _restarts(place: Bench, number: signal.Signals) -> Figure:
+async def _restarts(place: Bench, number: signal.Signals, repeats: int) -> Figure:
     counts = []
-    for _ in range(RESTARTS):
+    for _ in range(repeats):
         place.operator.stop(number)
         place.audit.skip()
         place.operator.start()

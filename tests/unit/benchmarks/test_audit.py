@@ -59,6 +59,8 @@ def test_a_line_is_read_once_and_only_when_it_is_whole(tmp_path: Path) -> None:
     log.skip()
     write(path, entry("four"))
     assert [one.name for one in log.read_until("four")] == ["four"]
+    log.rewind()
+    assert [one.name for one in log.read()] == ["four"]
 
 
 def test_requests_under_way_at_once_are_counted() -> None:
