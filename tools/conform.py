@@ -36,7 +36,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "clusterDomain": "lab.example",
         "dnsServers": ["169.254.20.10"],
         "logFormat": "json",
-        "workers": 8,
+        "workers": 3,
         "resyncSeconds": 300,
         "requestTimeoutSeconds": 30,
         "resources": {"limits": {"memory": "1Gi"}},
