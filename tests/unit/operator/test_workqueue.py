@@ -58,6 +58,28 @@ def test_a_key_waiting_is_added_once() -> None:
     on_jumping_clock(scenario())
 
 
+def test_a_resync_works_on_every_key_that_rests_or_is_worked_on_and_on_no_other() -> None:
+    async def scenario() -> None:
+        queue, seen = WorkQueue[str](600), []
+
+        async def handle(key: str) -> float | None:
+            seen.append(key)
+            await asyncio.sleep(5)
+            return None if key == "gone" else 600
+
+        for key in ("resting", "gone"):
+            queue.add(key)
+        workers = asyncio.create_task(run_workers(queue, handle, 60))
+        await asyncio.sleep(10)
+        queue.add("busy")
+        await asyncio.sleep(1)
+        queue.resync()
+        await workers
+        assert sorted(seen) == ["busy", "busy", "gone", "resting", "resting"]
+
+    on_jumping_clock(scenario())
+
+
 def test_a_change_during_work_means_once_more_and_never_two_at_a_time() -> None:
     async def scenario() -> None:
         queue = WorkQueue[str](600)
