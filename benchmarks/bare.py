@@ -45,7 +45,7 @@ class BenchServer(ApiServer):
     @property
     def processor_seconds(self) -> float:
         """Processor time that etcd and the API server have taken."""
-        return sum(processor_seconds(process.pid) for process in self._processes)
+        return sum(processor_seconds(process.pid) for process in self._processes.values())
 
 
 class BenchOperator(Operator):

@@ -97,6 +97,7 @@ def on_node(node: str, *command: str) -> str:
 
 
 def process_of(pod: Any) -> int:
-    """Return the id, on its node, of the process of a pod's first container."""
-    node, name = pod["spec"]["nodeName"], pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-    return int(on_node(node, "crictl", "inspect", "--output=go-template", "--template={{.info.pid}}", name))
+    """Return the id, on its node, of the first process of a pod's first container: the one whose cgroup is named after it."""
+    name = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    files = on_node(pod["spec"]["nodeName"], "sh", "-c", f"grep -l {name} /proc/[0-9]*/cgroup 2>/dev/null || true")
+    return min(int(file.split("/")[2]) for file in files.split())

@@ -50,26 +50,15 @@ def packed(image: str) -> int:
 
 def _memory(pod: Any, note: str) -> list[Figure]:
     """Return what the operator's pod takes: the working set, as `kubectl top` and evictions count it, and its process."""
-    node, process = pod["spec"]["nodeName"], process_of(pod)
-    group = on_node(node, "cat", f"/proc/{process}/cgroup").strip().rpartition("::")[2]
-    directory = f"/sys/fs/cgroup{group}"
-    current = int(on_node(node, "cat", f"{directory}/memory.current"))
-    stat = dict(line.split() for line in on_node(node, "cat", f"{directory}/memory.stat").splitlines())
-    status = on_node(node, "cat", f"/proc/{process}/status")
+    node, name = pod["spec"]["nodeName"], pod["metadata"]["name"]
+    summary = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
+    (working_set,) = [one["memory"]["workingSetBytes"] for one in summary["pods"] if one["podRef"]["name"] == name]
+    status = on_node(node, "cat", f"/proc/{process_of(pod)}/status")
     fields = {
-        line.partition(":")[0]: line.split()[1]
-        for line in status.splitlines()
-        if line.startswith(("RssAnon:", "VmRSS:"))
+        line.partition(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith(("RssA", "VmRSS"))
     }
     return [
-        Figure(
-            PART,
-            "operator's container: working set",
-            "MiB",
-            ((current - int(stat["inactive_file"])) / MIB,),
-            80,
-            note=note,
-        ),
+        Figure(PART, "operator's pod: working set", "MiB", (working_set / MIB,), 80, note=note),
         Figure(PART, "operator's process: resident", "MiB", (int(fields["VmRSS"]) / KIB,), note=note),
         Figure(PART, "operator's process: anonymous", "MiB", (int(fields["RssAnon"]) / KIB,), note=note),
     ]
