@@ -142,12 +142,22 @@ def _problem(obj: Mapping[str, Any], error: ApiError) -> Problem:
         return Problem(condition, Reason.NAME_CONFLICT, f"{what} {error.message}")
     if isinstance(error, _FormerObjectError):
         return Problem(condition, Reason.FORMER_POOL, f"{what} {error.message}")
+    reason = reason_of(error)
+    message = error.reason if kind_of(obj) == SECRET and not error.forbidden else error.message
+    if reason is Reason.NAMESPACE_TERMINATING:
+        return Problem(condition, reason, "the namespace is being deleted, and the pool with it")
+    if reason is Reason.API_UNAVAILABLE:
+        return Problem(condition, reason, f"{what} could not be applied, trying again: {message}")
+    return Problem(condition, reason, f"{what} was refused by the API server: {message}")
+
+
+def reason_of(error: ApiError) -> Reason:
+    """Return the reason by which a failed request is told."""
     if error.reason == NAMESPACE_TERMINATING:
-        return Problem(condition, Reason.NAMESPACE_TERMINATING, "the namespace is being deleted, and the pool with it")
-    message = error.reason if kind_of(obj) == SECRET else error.message
-    if error.retryable:
-        return Problem(condition, Reason.API_UNAVAILABLE, f"{what} could not be applied, trying again: {message}")
-    return Problem(condition, Reason.API_REFUSED, f"{what} was refused by the API server: {message}")
+        return Reason.NAMESPACE_TERMINATING
+    if error.forbidden:
+        return Reason.FORBIDDEN
+    return Reason.API_UNAVAILABLE if error.retryable else Reason.API_REFUSED
 
 
 def condition_of(obj: Mapping[str, Any]) -> ConditionType:
@@ -162,16 +172,14 @@ def unseen_problems(children: Children) -> list[Problem]:
     problems = []
     for kind, error in children.unseen.items():
         condition = _CONDITION_OF_KIND.get(kind, ConditionType.ACCEPTED)
-        reason = Reason.API_UNAVAILABLE if error.retryable else Reason.API_REFUSED
         what = f"{kind.plural} of {kind.api_version} cannot be listed, so none is changed: {error.message}"
-        problems.append(Problem(condition, reason, what))
+        problems.append(Problem(condition, reason_of(error), what))
     return problems
 
 
 def unreadable(error: ApiError) -> Problem:
     """Return the problem of a pool whose references cannot be read."""
-    reason = Reason.API_UNAVAILABLE if error.retryable else Reason.API_REFUSED
-    return Problem(ConditionType.ACCEPTED, reason, f"the pool's references cannot be read: {error.message}")
+    return Problem(ConditionType.ACCEPTED, reason_of(error), f"the pool's references cannot be read: {error.message}")
 
 
 async def prune(

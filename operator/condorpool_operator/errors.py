@@ -26,6 +26,11 @@ class ApiError(Exception):
             return False
         return self.status in (0, 408, 409, 425, 429) or self.status >= 500
 
+    @property
+    def forbidden(self) -> bool:
+        """Whether the operator lacks a right; refusals by admission, which are 403 as well, do not read so."""
+        return self.status == 403 and self.message.find(" cannot ") > self.message.find('User "') >= 0
+
 
 class PoolInvalidError(Exception):
     """The spec of a pool cannot be used; the text names each field and what is wrong with it."""

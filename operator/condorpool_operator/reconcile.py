@@ -7,11 +7,12 @@ import logging
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from .accounts import PasswordHasher
 from .api.status import ConditionType, Reason
-from .apply import apply_objects, prune, unreadable, unseen_problems
+from .apply import apply_objects, prune, reason_of, unreadable, unseen_problems
 from .builders.context import Context
 from .builders.desired import desired_objects
 from .builders.network import policy_kind
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 REFUSED_RETRY_SECONDS = 60.0
 """Until the next look at what waits for a person, beside the watches that notice most repairs at once."""
+DOUBT_SECONDS = 10.0
+"""For which a right must be missing before it is told: an API server that has just started knows no rights for a moment."""
 
 
 class Reconciler:
@@ -48,6 +51,7 @@ class Reconciler:
         self._calico = calico
         self._observer = Observer(kube, calico, settings.namespaces)
         self._hasher = PasswordHasher()
+        self._doubts: dict[str, float] = {}
 
     def close(self) -> None:
         """Stop what is under way; nobody waits for it any more."""
@@ -83,13 +87,26 @@ class Reconciler:
             context, problems = await self._context(pool, children)
         except ApiError as error:
             problem = unreadable(error)
-            await self._report(obj, unreadable_status(problem, generation, previous, now))
-            return _next_look([problem], math.inf)
+            return await self._conclude(obj, unreadable_status(problem, generation, previous, now), [problem], math.inf)
         problems += unseen_problems(children)
         more, later = await self._converge(context, children, complete=not problems)
         problems += more + self._not_as_asked(pool)
-        await self._report(obj, compute_status(generation, observe_pool(context, children, problems), previous, now))
-        return _next_look(problems, later)
+        status = compute_status(generation, observe_pool(context, children, problems), previous, now)
+        return await self._conclude(obj, status, problems, later)
+
+    async def _conclude(
+        self, obj: Mapping[str, Any], status: Mapping[str, Any], problems: Iterable[Problem], later: float
+    ) -> float:
+        """Report, and return seconds until the next look; RetryError where the API server may answer otherwise soon."""
+        reasons = {problem.reason for problem in problems}
+        if Reason.FORBIDDEN not in reasons:
+            self._doubts.pop(obj["metadata"]["uid"], None)
+        elif monotonic() - self._doubts.setdefault(obj["metadata"]["uid"], monotonic()) < DOUBT_SECONDS:
+            raise RetryError
+        await self._report(obj, status)
+        if Reason.API_UNAVAILABLE in reasons:
+            raise RetryError
+        return min(later, REFUSED_RETRY_SECONDS) if reasons else later
 
     async def _context(self, pool: Pool, children: Children) -> tuple[Context, list[Problem]]:
         names = Names(pool.name, pool.namespace, self._settings.cluster_domain)
@@ -112,10 +129,8 @@ class Reconciler:
                 later = await prune(self._kube, context.pool, desired, children, datetime.now(UTC))
             await replace_outdated(self._kube, context.pool, context.names, children)
         except ApiError as error:
-            reason = Reason.API_UNAVAILABLE if error.retryable else Reason.API_REFUSED
-            problems.append(
-                Problem(ConditionType.EXECUTORS_READY, reason, f"an object could not be deleted: {error.message}")
-            )
+            what = f"an object could not be deleted: {error.message}"
+            problems.append(Problem(ConditionType.EXECUTORS_READY, reason_of(error), what))
         return problems, later
 
     def _not_as_asked(self, pool: Pool) -> list[Problem]:
@@ -147,14 +162,6 @@ class Reconciler:
             if error.retryable:
                 raise
             logger.warning("%s/%s: no event: %s", obj["metadata"]["namespace"], obj["metadata"]["name"], error)
-
-
-def _next_look(problems: Iterable[Problem], later: float) -> float:
-    """Return seconds until the next look; RetryError where the API server may answer otherwise soon."""
-    reasons = {problem.reason for problem in problems}
-    if Reason.API_UNAVAILABLE in reasons:
-        raise RetryError
-    return min(later, REFUSED_RETRY_SECONDS) if reasons else later
 
 
 def _now() -> str:

@@ -21,6 +21,7 @@ STALLING = (
     Reason.INVALID_SPEC,
     Reason.NAME_CONFLICT,
     Reason.API_REFUSED,
+    Reason.FORBIDDEN,
     Reason.CONFIG_MAP_NOT_FOUND,
     Reason.CONFIG_MAP_INVALID,
     Reason.SECRET_NOT_FOUND,

@@ -1,8 +1,10 @@
 """Fixtures of the API tests: one server and one operator a session, one namespace a test."""
 
+import contextlib
 import itertools
 import subprocess
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,10 +16,10 @@ EVIDENCE = ROOT / "build" / "api-evidence"
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+@contextlib.contextmanager
+def prepared_server(directory: Path) -> Iterator[ApiServer]:
     """Run an API server that has the CRD and the operator's rights from the chart."""
-    with running_server(tmp_path_factory.mktemp("apiserver")) as server:
+    with running_server(directory) as server:
         admin = Cluster(server, "default")
         admin.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         helm = [
@@ -36,6 +38,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
             f"--clusterrole={roles[0]['metadata']['name']}",
             "--user=operator",
         )
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """Run the server of the session."""
+    with prepared_server(tmp_path_factory.mktemp("apiserver")) as server:
         yield server
 
 

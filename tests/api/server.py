@@ -44,7 +44,7 @@ class ApiServer:
         self.binaries = binaries
         self.audit_log = directory / "audit.log"
         self._tokens = {user: secrets.token_hex(16) for user in USERS}
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._etcd, self._etcd_peer, self._port = free_ports(3)
 
     @property
@@ -80,6 +80,12 @@ class ApiServer:
             f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
             "--unsafe-no-fsync", "--log-level=error",
         )  # fmt: skip
+        self.serve()
+
+    def serve(self, *arguments: str) -> None:
+        """Start the API server over the etcd that runs, instead of the one that runs, with more arguments; wait until it is ready."""
+        self._end("kube-apiserver")
+        key, etcd = self.directory / "service-account.key", f"http://127.0.0.1:{self._etcd}"
         self._run(
             "kube-apiserver", f"--etcd-servers={etcd}", f"--secure-port={self._port}", "--bind-address=127.0.0.1",
             f"--cert-dir={self.directory}/certs", f"--service-account-key-file={key}",
@@ -87,19 +93,24 @@ class ApiServer:
             f"--token-auth-file={self.directory}/tokens.csv", "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount", "--allow-privileged", "--service-cluster-ip-range=10.90.0.0/16",
             f"--audit-policy-file={self.directory}/audit-policy.json", f"--audit-log-path={self.audit_log}",
+            *arguments,
         )  # fmt: skip
         self._wait_ready()
 
     def stop(self) -> None:
         """End all processes."""
-        for process in reversed(self._processes):
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        for binary in ("kube-apiserver", "etcd"):
+            self._end(binary)
         shutil.rmtree(self.directory / "etcd", ignore_errors=True)
 
     def _run(self, binary: str, *arguments: str) -> None:
         log = (self.directory / f"{binary}.log").open("wb")
-        self._processes.append(subprocess.Popen([str(self.binaries / binary), *arguments], stdout=log, stderr=log))
+        self._processes[binary] = subprocess.Popen([str(self.binaries / binary), *arguments], stdout=log, stderr=log)
+
+    def _end(self, binary: str) -> None:
+        if process := self._processes.pop(binary, None):
+            process.send_signal(signal.SIGKILL)
+            process.wait()
 
     def _wait_ready(self) -> None:
         context = ssl.create_default_context()

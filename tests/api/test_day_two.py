@@ -222,7 +222,11 @@ class TestRights:
     def limited(self, server: ApiServer, bare: Cluster, operator: Operator, tmp_path: Path) -> Iterator[Operator]:
         operator.stop()
         mine = Operator(
-            server, tmp_path / "operator.log", user="limited", namespaces=bare.namespace, liveness_port=str(free_ports(1)[0])
+            server,
+            tmp_path / "operator.log",
+            user="limited",
+            namespaces=bare.namespace,
+            liveness_port=str(free_ports(1)[0]),
         )
         yield mine
         mine.stop()
@@ -259,7 +263,7 @@ class TestRights:
         self.grant(bare, [rule for rule in rules if missing not in rule["resources"]])
         limited.start()
         bare.apply(pool())
-        eventually(lambda: bare.condition(condition).get("reason") == "ApiRefused", "the missing right to be told")
+        eventually(lambda: bare.condition(condition).get("reason") == "Forbidden", "the missing right to be told")
         assert missing in bare.condition(condition)["message"]
         assert "forbidden" in bare.condition(condition)["message"]
         if missing == "networkpolicies":

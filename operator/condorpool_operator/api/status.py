@@ -33,6 +33,7 @@ class Reason(StrEnum):
     FORMER_POOL = "FormerPool"
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     API_REFUSED = "ApiRefused"
+    FORBIDDEN = "Forbidden"
     API_UNAVAILABLE = "ApiUnavailable"
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
     CONFIG_MAP_INVALID = "ConfigMapInvalid"
