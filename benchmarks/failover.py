@@ -1,10 +1,15 @@
 """How long an edit waits that is made at the moment the operator goes: killed, its pod deleted, or restarted as planned.
 
-The edit is a group's replicas, the sign that it was applied the StatefulSet's. The pool's pods fit no node: only the operator is
-measured. Each kill finds a fresh pod, as a kubelet waits longer before each further restart of the same one.
+Which moment is the worst is not guessed: from before the operator is told to go until its successor has caught up, the pool is edited
+ten times a second, and the longest wait of any of these edits counts. The edit is a number that goes up, maxUnavailable of a group, its
+effect the number in the group's PodDisruptionBudget: an edit is applied once the budget shows its number or a later one.
+
+The pool's pods fit no node: only the operator is measured. Each kill finds a fresh pod, as a kubelet waits longer before each further
+restart of the same one.
 """
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,17 +21,19 @@ from .report import Figure, Results
 
 PART = "failover"
 TURNS = 4
+EDIT_SECONDS = 0.1
 NAMESPACE = "bench-failover"
 NOWHERE = {"nodeSelector": {"benchmark": "nowhere"}}
-SPEC: dict[str, Any] = {
-    "manager": NOWHERE,
-    "submitter": NOWHERE,
-    "executors": [{"name": "cpu", "replicas": 0, **NOWHERE}],
-}
 POOL = f"/apis/condorpool.dev/v1alpha1/namespaces/{NAMESPACE}/condorpools/pool"
-STATEFUL_SET = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/pool-cpu"
+BUDGET = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets/pool-cpu"
 SELECTOR = "app.kubernetes.io/name=condorpool-operator"
 PODS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods?labelSelector={SELECTOR}"
+
+
+def spec(number: int) -> dict[str, Any]:
+    """Return the spec of the pool with a number in it."""
+    group = {"name": "cpu", "replicas": 0, "maxUnavailable": number, **NOWHERE}
+    return {"manager": NOWHERE, "submitter": NOWHERE, "executors": [group]}
 
 
 def operator_pod(api: Api) -> Any:
@@ -68,32 +75,83 @@ async def run(console: Console, results: Results) -> None:
             "apiVersion": "condorpool.dev/v1alpha1",
             "kind": "CondorPool",
             "metadata": {"name": "pool"},
-            "spec": SPEC,
+            "spec": spec(1),
         }
         kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(pool))
         try:
-            until(lambda: api.get(STATEFUL_SET), "the pool's StatefulSet")
+            until(lambda: api.get(BUDGET), "the pool's PodDisruptionBudget")
             turns = results.repeats(TURNS)
-            alive = [_edit(api, None) for _ in range(turns)]
-            results.add(Figure(PART, "nothing happens to the operator: edit to its effect", "s", tuple(alive)))
+            alive = [Turn(connect).run(None) for _ in range(turns)]
+            results.add(Figure(PART, "nothing happens to the operator: longest wait of an edit", "s", tuple(alive)))
             seconds: dict[str, list[float]] = {way: [] for way in WAYS}
             for _turn in range(turns):
                 for way, (act, _limit, _aim) in WAYS.items():
-                    seconds[way].append(_edit(api, act))
+                    seconds[way].append(Turn(connect).run(act))
                     console.say(f"{way}: {seconds[way][-1]:.1f} s")
             for way, (_act, limit, aim) in WAYS.items():
-                results.add(Figure(PART, f"{way}: edit to its effect", "s", tuple(seconds[way]), limit, aim))
+                results.add(Figure(PART, f"{way}: longest wait of an edit", "s", tuple(seconds[way]), limit, aim))
         finally:
             remove_namespace(api, NAMESPACE)
 
 
-def _edit(api: Api, act: Callable[[Any], None] | None) -> float:
-    """Act on the operator, edit at once, and return after how many seconds the edit was applied."""
-    pod = until(lambda: operator_pod(api), "one ready operator")
-    before = api.get(STATEFUL_SET)["spec"]["replicas"]
-    if act is not None:
-        act(pod)
-    began = time.monotonic()
-    api.merge(POOL, {"spec": {"executors": [{"name": "cpu", "replicas": 1 - before, **NOWHERE}]}})
-    until(lambda: True if api.get(STATEFUL_SET)["spec"]["replicas"] != before else None, "the edit's effect")
-    return time.monotonic() - began
+class Turn:
+    """Edits all the while, and how long each waited."""
+
+    def __init__(self, connect: Callable[[], Api]) -> None:
+        self._api, self._editing = connect(), connect()
+        self._enough = threading.Event()
+        self._number = self._shown()
+        self._made: dict[int, float] = {}
+
+    def _shown(self) -> int:
+        return int(self._api.get(BUDGET)["spec"]["maxUnavailable"])
+
+    def _edit(self) -> None:
+        """Edit until it is enough."""
+        while not self._enough.wait(EDIT_SECONDS):
+            self._number += 1
+            self._editing.merge(POOL, {"spec": spec(self._number)})
+            self._made[self._number] = time.monotonic()
+
+    def run(self, act: Callable[[Any], None] | None) -> float:
+        """Do something to the operator, or nothing, while the pool is edited; return the longest wait of an edit."""
+        pod = until(lambda: operator_pod(self._api), "one ready operator")
+        edits = threading.Thread(target=self._edit)
+        edits.start()
+        seen: list[tuple[float, int]] = []
+
+        def shown_after(moment: float) -> bool | None:
+            shown = self._shown()
+            seen.append((time.monotonic(), shown))
+            return True if self._made.get(shown, 0.0) > moment else None
+
+        try:
+            until(lambda: shown_after(0.0), "the effect of an edit")
+            caught_up = time.monotonic()
+            if act is not None:
+                act(pod)
+                caught_up = self._successor(pod, lambda: shown_after(0.0))
+            until(lambda: shown_after(caught_up), "the effect of an edit after all")
+        finally:
+            self._enough.set()
+            edits.join()
+        last = max(number for _, number in seen)
+        return max(
+            min(at for at, shown in seen if shown >= number) - made
+            for number, made in self._made.items()
+            if number <= last
+        )
+
+    def _successor(self, pod: Any, look: Callable[[], Any]) -> float:
+        """Go on looking until another operator is ready; return the moment."""
+
+        def another() -> float | None:
+            look()
+            now = operator_pod(self._api)
+            return None if now is None or _identity(now) == _identity(pod) else time.monotonic()
+
+        return until(another, "the operator's successor")
+
+
+def _identity(pod: Any) -> tuple[str, int]:
+    return pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]
