@@ -94,6 +94,7 @@ def test_a_kustomization_of_a_user_moves_everything(tmp_path: Path, overlay: Pat
     objects = build(tmp_path)
     placed = {obj["metadata"]["namespace"] for obj in objects.values() if "namespace" in obj["metadata"]}
     assert placed == {"physics"}
+    assert [name for kind, name in objects if kind == "Namespace"] in ([], ["/physics"])
     assert {subject["namespace"] for subject in only(objects, binding)["subjects"]} == {"physics"}
     container = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "lab.example/operator:1.0"
