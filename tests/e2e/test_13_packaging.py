@@ -24,6 +24,8 @@ WORKLOADS = "deployments,statefulsets"
 OLD, NEW = "condorpool/operator:first", "condorpool/operator:dev"
 PROGRESS = ("006", "040")
 """Events of a job that runs: its size, its files."""
+CPU = group("cpu", drainTimeout="1m")
+"""The executors: a job of a failed test does not hold its namespace for a day."""
 GO = "/run/e2e-go"
 WAITING_JOB = f"until [ -e {GO} ]; do sleep 1; done; echo survived"
 
@@ -66,7 +68,7 @@ def overlaid(guarded: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Pool
     kubectl = new_namespace(guarded, "overlay")
     apply_overlay(kubectl, OVERLAY, tmp_path_factory.mktemp("overlay") / "mine")
     pool = Pool(kubectl, "overlay")
-    pool.apply({"executors": [group("cpu")]})
+    pool.apply({"executors": [CPU]})
     return pool
 
 
@@ -82,7 +84,7 @@ def release(guarded: Kubectl, first: Path) -> Release:
 def pool(release: Release, overlaid: Pool) -> Pool:
     """Return the ready pool of the release; it starts beside the other one."""
     pool = Pool(release.kubectl, "live")
-    pool.apply({"executors": [group("cpu")]})
+    pool.apply({"executors": [CPU]})
     pool.wait_ready()
     return pool
 
@@ -161,10 +163,10 @@ def test_rollback_serves_the_pool_as_before(release: Release, pool: Pool, first:
     release.rollback(back)
 
     assert release.image() == OLD
-    pool.apply({"executors": [group("cpu"), group("extra", 0)]})
+    pool.apply({"executors": [CPU, group("extra", 0)]})
     pool.wait_condition("Ready", "True", 60)
     assert pool.kubectl.get("statefulset", "live-extra") is not None
-    pool.apply({"executors": [group("cpu")]})
+    pool.apply({"executors": [CPU]})
     pool.wait_condition("Ready", "True", 60)
     assert templates(pool) == made
     assert pods(pool) == before
