@@ -74,6 +74,14 @@ class Names:
         """Network policy of the executors of all groups."""
         return f"{self.pool}-executors"
 
+    def beacon(self, uid: str) -> str:
+        """Service that lives as long as the pool of this UID, and no longer."""
+        return f"{self.pool}-{uid[:8]}"
+
+    def beacon_host(self, uid: str) -> str:
+        """DNS name of the beacon."""
+        return f"{self.beacon(uid)}.{self.namespace}.svc.{self.cluster_domain}"
+
     def token(self, role: str) -> str:
         """Secret with a role's token."""
         return f"{self.pool}-{role}-token"

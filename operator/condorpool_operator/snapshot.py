@@ -46,7 +46,6 @@ def observe_pool(context: Context, children: Children, problems: Iterable[Proble
         policy_mode=MODE_OF_KIND[context.policy_kind],
         storage=_capacity(children, context),
         collector=names.collector,
-        ssh_on=ssh is not None,
         ssh_endpoint=None if ssh is None else ssh_endpoint(context, children),
     )
 

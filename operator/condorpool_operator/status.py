@@ -71,7 +71,6 @@ class Observation:
     collector: str
     policy_mode: str
     storage: str | None
-    ssh_on: bool
     ssh_endpoint: str | None
 
 
@@ -110,8 +109,10 @@ def compute_status(generation: int, observation: Observation, previous: Mapping[
         "executorsReady": f"{sum(g.ready for g in observation.groups)}/{sum(g.desired for g in observation.groups)}",
     }
     submitter: dict[str, Any] = {}
-    if observation.ssh_on:
-        submitter["ssh"] = {"endpoint": observation.ssh_endpoint} if observation.ssh_endpoint else {}
+    if (
+        observation.ssh_endpoint is not None
+    ):  # an empty object would come out of server-side apply as null, and be refused
+        submitter["ssh"] = {"endpoint": observation.ssh_endpoint}
     if observation.storage is not None:
         submitter["storage"] = {"size": observation.storage}
     return status | ({"submitter": submitter} if submitter else {})

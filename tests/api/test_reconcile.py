@@ -204,6 +204,30 @@ class TestStatus:
         assert cluster.get("statefulset", "demo-submitter") is not None
 
 
+@pytest.mark.parametrize("bound", [True, False])
+def test_the_ssh_endpoint_comes_and_goes_with_the_submitters_pod(cluster: Cluster, bound: bool) -> None:
+    cluster.apply(secret("john", authorized_keys=PUBLIC_KEY), pool(BY_KEY))
+    cluster.settle()
+    if bound:
+        capacity = {"status": {"capacity": {"storage": "10Gi"}}}
+        patch = ("--subresource=status", "--type=merge", "-p", json.dumps(capacity))
+        cluster.kubectl("patch", "pvc", "demo-submitter", *patch)
+    template = (cluster.get("statefulset", "demo-submitter") or {})["spec"]["template"]
+    pod = {"name": "demo-submitter-0", "labels": template["metadata"]["labels"]}
+    for _ in range(2):
+        cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": pod, "spec": template["spec"]})
+        host = json.dumps({"status": {"hostIP": "10.0.0.7"}})
+        cluster.kubectl("patch", "pod", pod["name"], "--subresource=status", "--type=merge", "-p", host)
+        eventually(lambda: endpoint(cluster).startswith("10.0.0.7:3"), "the endpoint")
+        cluster.kubectl("delete", "pod", pod["name"], "--grace-period=0", "--force")
+        eventually(lambda: endpoint(cluster) == "", "the endpoint to go")
+
+
+def endpoint(cluster: Cluster) -> str:
+    status = (cluster.get("condorpool", "demo") or {})["status"]
+    return str(status.get("submitter", {}).get("ssh", {}).get("endpoint", ""))
+
+
 def test_a_paused_pool_is_left_alone(cluster: Cluster) -> None:
     cluster.apply(pool())
     cluster.settle()

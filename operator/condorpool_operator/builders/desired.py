@@ -7,7 +7,7 @@ from typing import Any
 from .. import kinds, labels, naming
 from .context import Context
 from .credentials import build_credentials
-from .executors import build_group
+from .executors import build_beacon, build_group
 from .manager import build_manager
 from .network import build_policies
 from .submitter import build_submitter
@@ -20,7 +20,7 @@ def desired_objects(context: Context) -> list[dict[str, Any]]:
 
     A component whose configuration could not be read even once is left out: it starts when it can start right.
     """
-    objects = build_credentials(context) + build_policies(context)
+    objects = [*build_credentials(context), *build_policies(context), build_beacon(context)]
     if naming.MANAGER in context.user_config:
         objects += build_manager(context)
     if naming.SUBMITTER in context.user_config:

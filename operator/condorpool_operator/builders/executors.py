@@ -22,6 +22,7 @@ KEEP = {
 """Node autoscalers do not wait for a drain: they must leave executors alone."""
 
 _DRAIN_VARIABLE = "POOL_DRAIN_SECONDS"
+_BEACON_VARIABLE = "POOL_BEACON"
 
 
 def replicas(group: ExecutorGroup) -> int:
@@ -39,6 +40,22 @@ def build_group(context: Context, group: ExecutorGroup) -> list[dict[str, Any]]:
         _disruption_budget(context, group, name, selector),
         _stateful_set(context, group, name, selector),
     ]
+
+
+def build_beacon(context: Context) -> dict[str, Any]:
+    """Return the Service whose name draining executors look for: while it resolves, their pool exists.
+
+    An ExternalName has no address and no endpoints that could be missing; where it points to exists in every cluster.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": context.metadata(context.names.beacon(context.pool.uid), naming.EXECUTOR),
+        "spec": {
+            "type": "ExternalName",
+            "externalName": f"kubernetes.default.svc.{context.settings.cluster_domain}",
+        },
+    }
 
 
 def _disruption_budget(context: Context, group: ExecutorGroup, name: str, selector: dict[str, str]) -> dict[str, Any]:
@@ -61,6 +78,7 @@ def _environment(context: Context, group: ExecutorGroup, size: Advertised) -> li
         "POOL_MEMORY": size.memory,
         "POOL_DISK": size.disk,
         _DRAIN_VARIABLE: duration_seconds(group.drain_timeout),
+        _BEACON_VARIABLE: context.names.beacon_host(context.pool.uid),
     }
     return [{"name": name, "value": str(value)} for name, value in values.items()]
 
@@ -127,10 +145,11 @@ def _spread(selector: dict[str, str]) -> list[dict[str, Any]]:
 def template_hash(template: dict[str, Any]) -> str:
     """Return a hash of all in a pod template that only a new pod can take on.
 
-    The drain time is left out: it is read when a pod ends, and a pod keeps the one that it was made with.
+    The drain time and the beacon are left out: they are read when a pod ends, and a pod keeps those that it was made with.
     """
     content = json.loads(json.dumps(template))
     content["spec"].pop("terminationGracePeriodSeconds")
     for container in content["spec"]["containers"]:
-        container["env"] = [variable for variable in container["env"] if variable["name"] != _DRAIN_VARIABLE]
+        last = (_DRAIN_VARIABLE, _BEACON_VARIABLE)
+        container["env"] = [variable for variable in container["env"] if variable["name"] not in last]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

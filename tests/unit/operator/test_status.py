@@ -33,7 +33,6 @@ def observation(**changes: Any) -> Observation:
         "collector": "c:9618",
         "policy_mode": "Calico",
         "storage": "10Gi",
-        "ssh_on": True,
         "ssh_endpoint": "1.2.3.4:30022",
     }
     return Observation(**(values | changes))

@@ -39,6 +39,11 @@ class Shutdown:
             self._kill_at = now + KILL_AFTER
         return [signal.SIGQUIT]
 
+    def abandon(self, now: float) -> list[int]:
+        """Nobody waits for the jobs any more: they end now, and no shadow will call."""
+        self._had_starters = False
+        return self.hurry(now)
+
     def due(self, now: float) -> list[int]:
         """Signals whose time has come."""
         if self._quit_at is not None and now >= self._quit_at:

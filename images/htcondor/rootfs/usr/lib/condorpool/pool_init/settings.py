@@ -13,14 +13,17 @@ class SettingsError(Exception):
 
 
 class Settings:
-    """Role, address of the collector (submitter, executor) and seconds of drain (executor)."""
+    """Role, address of the collector (submitter, executor), seconds of drain and name of the pool's beacon (executor)."""
 
-    __slots__ = ("collector", "drain_seconds", "role")
+    __slots__ = ("beacon", "collector", "drain_seconds", "role")
 
-    def __init__(self, role: str, collector: tuple[str, int] | None = None, drain_seconds: int = 0) -> None:
+    def __init__(
+        self, role: str, collector: tuple[str, int] | None = None, drain_seconds: int = 0, beacon: str = ""
+    ) -> None:
         self.role = role
         self.collector = collector
         self.drain_seconds = drain_seconds
+        self.beacon = beacon
 
 
 def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -34,7 +37,10 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
     for name in SIZES:
         if _whole_number(environ, name) < 1:
             raise SettingsError(f"{name} must be at least 1")
-    return Settings(role, collector, _whole_number(environ, "POOL_DRAIN_SECONDS"))
+    beacon = environ.get("POOL_BEACON", "")
+    if not beacon.isascii() or not all(0 < len(label) < 64 for label in beacon.split(".") if beacon):
+        raise SettingsError(f"POOL_BEACON must be a DNS name, not {beacon!r}")
+    return Settings(role, collector, _whole_number(environ, "POOL_DRAIN_SECONDS"), beacon)
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Mapping
 
 from .accounts import install_slot_accounts
+from .beacon import PORT, Beacon, name_servers
 from .collector import LONGEST_WAIT, RETRY, CollectorWatch, Identity, answers, parse_identity
 from .drain import Shutdown
 from .homes import create_homes
@@ -77,9 +78,19 @@ class Supervisor:
         actions = self._shutdown.terminate(self._loop.clock(), jobs)
         if actions and self._settings.role == "executor":
             say(f"SIGTERM: {jobs} running jobs may finish within {self._settings.drain_seconds} s")
+            self._watch_beacon()
         elif actions:
             say("SIGTERM: shutting down")
         self._send(actions)
+
+    def _watch_beacon(self) -> None:
+        if self._settings.beacon:
+            servers = [(server, PORT) for server in name_servers()]
+            Beacon(self._loop, self._settings.beacon, self._abandon, servers).start()
+
+    def _abandon(self) -> None:
+        say(f"{self._settings.beacon} is gone, and the pool with it: the jobs that still run end now")
+        self._send(self._shutdown.abandon(self._loop.clock()))
 
     def _hurry(self) -> None:
         say("SIGQUIT: shutting down fast")
