@@ -12,7 +12,7 @@ from kubernetes.aio import config as client_config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from .errors import NAMESPACE_TERMINATING, ApiError
-from .kinds import EVENT, Kind, kind_of
+from .kinds import CALICO_POLICY, EVENT, Kind, kind_of
 from .labels import FIELD_MANAGER
 
 JSON = "application/json"
@@ -77,9 +77,15 @@ class Kube:
         """Apply an object by server-side apply, as the owner of every field in it, and return what came of it."""
         kind, meta = kind_of(obj), obj["metadata"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._json(
-            "PATCH", kind.path(meta["namespace"], meta["name"]), query, body=obj, content_type=APPLY
-        )
+        path = kind.path(meta["namespace"], meta["name"])
+        try:
+            return await self._json("PATCH", path, query, body=obj, content_type=APPLY)
+        except ApiError as error:
+            if error.status != 404 or kind != CALICO_POLICY:
+                raise
+        # Calico 3.32.0 answers so to an apply that would create
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._json("POST", kind.path(meta["namespace"]), query, body=obj)
 
     async def apply_status(self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any]) -> None:
         """Apply the status of an object; fields that it no longer holds go."""

@@ -165,6 +165,14 @@ async def test_of_a_pod_only_what_is_needed_is_kept() -> None:
     assert "managedFields" not in kept["metadata"]
 
 
+async def test_calicos_policies_are_known_by_their_own_name() -> None:
+    pool, calico = pool_in("physics"), CalicoApi()
+    calico._served.set()
+    eyes = Observer(cast("Kube", Cluster(obj(CALICO_POLICY, "default.demo-manager", pool))), calico, ())
+    children = await eyes.children(pool)
+    assert children.get(CALICO_POLICY, "demo-manager") is not None
+
+
 async def test_an_error_nobody_foresaw_reaches_whoever_waits() -> None:
     class Broken(Cluster):
         async def list(self, kind: Kind, namespace: str | None, selector: str) -> AsyncIterator[dict[str, Any]]:
