@@ -2,11 +2,14 @@
 
 import subprocess
 import tarfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = "b17eb3f5435a44c9bd6e0818ebe9148c9c29583c"
 PATHS = ("charts", "crds", "operator")
+TEMPLATE_HASH = "condorpool.dev/template-hash"
 
 
 def first_tree(directory: Path) -> Path:
@@ -27,3 +30,12 @@ def first_tree(directory: Path) -> Path:
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, timeout=60, check=False)
+
+
+def what_restarts(workloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return by workload what gives it new pods when it changes: of executors a hash that the operator looks at, else the pod template."""
+    templates = {obj["metadata"]["name"]: obj["spec"]["template"] for obj in workloads}
+    return {
+        name: template["metadata"].get("annotations", {}).get(TEMPLATE_HASH, template)
+        for name, template in templates.items()
+    }

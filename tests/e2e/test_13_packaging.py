@@ -16,7 +16,7 @@ from tests.e2e.support.operator import DEPLOYMENT, RELEASE
 from tests.e2e.support.pool import POOL_KIND, Pool
 from tests.e2e.support.releases import Release, apply_overlay, build_old_image, build_wall, new_namespace, tear_down
 from tests.e2e.support.waiting import NotYetError, stays, wait_for
-from tests.history import first_tree
+from tests.history import first_tree, what_restarts
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAY = ROOT / "manifests" / "overlays" / "namespace"
@@ -100,10 +100,9 @@ def pods(pool: Pool) -> dict[str, Any]:
     }
 
 
-def templates(pool: Pool) -> dict[str, Any]:
-    """Return the pod templates of the pool's workloads."""
-    selector = f"condorpool.dev/pool={pool.name}"
-    return {obj["metadata"]["name"]: obj["spec"]["template"] for obj in pool.kubectl.list(WORKLOADS, selector)}
+def restarting(pool: Pool) -> dict[str, Any]:
+    """Return what would restart the pool's pods if it changed."""
+    return what_restarts(pool.kubectl.list(WORKLOADS, f"condorpool.dev/pool={pool.name}"))
 
 
 def versions(pool: Pool) -> dict[str, str]:
@@ -142,14 +141,14 @@ def finish(pool: Pool, job: Job) -> None:
 def test_upgrade_restarts_no_pod_and_takes_effect(release: Release, pool: Pool, first: Path) -> None:
     release.apply(first, "first")
     assert release.image() == OLD
-    job, before, made = start_job(pool), pods(pool), templates(pool)
+    job, before, made = start_job(pool), pods(pool), restarting(pool)
 
     release.apply(ROOT, "dev")
 
     assert release.image() == NEW
     pool.wait_condition("NetworkPolicyEnforced", "True", 60)
     pool.wait_ready(60)
-    assert templates(pool) == made
+    assert restarting(pool) == made
     assert pods(pool) == before
     finish(pool, job)
 
@@ -158,7 +157,7 @@ def test_rollback_serves_the_pool_as_before(release: Release, pool: Pool, first:
     back = release.apply(first, "first")
     release.apply(ROOT, "dev")
     pool.wait_condition("NetworkPolicyEnforced", "True", 60)
-    job, before, made = start_job(pool), pods(pool), templates(pool)
+    job, before, made = start_job(pool), pods(pool), restarting(pool)
 
     release.rollback(back)
 
@@ -168,7 +167,7 @@ def test_rollback_serves_the_pool_as_before(release: Release, pool: Pool, first:
     assert pool.kubectl.get("statefulset", "live-extra") is not None
     pool.apply({"executors": [CPU]})
     pool.wait_condition("Ready", "True", 60)
-    assert templates(pool) == made
+    assert restarting(pool) == made
     assert pods(pool) == before
     finish(pool, job)
 
