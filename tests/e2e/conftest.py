@@ -174,6 +174,26 @@ def drain_pool(shared: Shared) -> Pool:
 
 
 @pytest.fixture(scope="session")
+def busy_pool(shared: Shared) -> Pool:
+    """Return the ready pool that is deleted under its running jobs, and made again on its claim."""
+    return _ready(shared["busy_pool"])
+
+
+@pytest.fixture(scope="session")
+def day_pool(shared: Shared, kubectl: Kubectl, request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """Return the ready pool that is edited and broken in every way."""
+    yield _ready(shared["day_pool"])
+    if not request.config.getoption("keep_cluster"):
+        operator.remove_cluster_objects(kubectl)
+
+
+@pytest.fixture(scope="session")
+def ending_pool(shared: Shared) -> Pool:
+    """Return the ready pool whose namespace is deleted."""
+    return _ready(shared["ending_pool"])
+
+
+@pytest.fixture(scope="session")
 def shut_out(kubectl: Kubectl) -> Iterator[list[Target]]:
     """Give two listeners outside the cluster, in the network of its nodes."""
     address = next(iter(nodes(kubectl).values()))

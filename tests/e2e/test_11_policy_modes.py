@@ -109,7 +109,7 @@ def test_the_calico_api_goes_and_comes(kubectl: Kubectl, edited: Walls, mode: st
 def test_policies_edited_and_deleted_by_hand_come_back(edited: Walls, mode: str) -> None:
     pool = edited.pool
     before = contents(pool)
-    assert len(before) == 4
+    assert before
     first, *others = pool.policies()
     kind = f"networkpolicies.{group_of(first)}"
 

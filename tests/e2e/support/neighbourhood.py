@@ -128,8 +128,8 @@ class Members:
         """Return the daemons' port by every address that leads to it; all in one column where one is named."""
         found = [pod_target(column or _role(pod), pod) for pod in self.pods.values()]
         for service in self.pool.kubectl.list("services", f"condorpool.dev/pool={self.pool.name}"):
-            address, ports = service["spec"]["clusterIP"], [port["port"] for port in service["spec"]["ports"]]
-            if address != "None" and CONDOR_PORT in ports:
+            address, ports = service["spec"].get("clusterIP", "None"), service["spec"].get("ports", [])
+            if address != "None" and CONDOR_PORT in {port["port"] for port in ports}:
                 found.append(self._by_service(column or "manager", service, self.pods[self.pool.manager], CONDOR_PORT))
         return found
 

@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .kubectl import Kubectl
@@ -52,14 +54,46 @@ def restart(kubectl: Kubectl) -> None:
     operator("rollout", "status", f"deployment/{DEPLOYMENT}", "--timeout=120s", seconds=130)
 
 
+@contextmanager
+def absent(kubectl: Kubectl) -> Iterator[None]:
+    """Stop the operator; it runs again at the end of the block."""
+    scale(kubectl, 0)
+    try:
+        yield
+    finally:
+        scale(kubectl, 1)
+
+
+def scale(kubectl: Kubectl, replicas: int) -> None:
+    """Set the number of the operator's pods to none or one and wait until it is so."""
+    operator = kubectl.in_namespace(NAMESPACE)
+    operator("scale", f"deployment/{DEPLOYMENT}", f"--replicas={replicas}")
+    operator("rollout", "status", f"deployment/{DEPLOYMENT}", "--timeout=120s", seconds=130)
+    if replicas == 0:
+        selector = f"--selector=app.kubernetes.io/name={DEPLOYMENT}"
+        operator("wait", "--for=delete", "pods", selector, "--timeout=60s", seconds=70)
+
+
 def remove_leftovers(kubectl: Kubectl) -> None:
     """Remove what a killed run left behind, without waiting for its jobs."""
-    label = ",".join(f"{key}={value}" for key, value in MARK.items())
-    for namespace in kubectl.list("namespaces", label):
+    for namespace in kubectl.list("namespaces", _marked()):
         remove_namespace(kubectl, namespace["metadata"]["name"])
+    remove_cluster_objects(kubectl)
+
+
+def remove_cluster_objects(kubectl: Kubectl) -> None:
+    """Remove what the suite made outside of namespaces."""
+    kubectl("delete", "storageclasses,priorityclasses", f"--selector={_marked()}", "--ignore-not-found")
+
+
+def _marked() -> str:
+    return ",".join(f"{key}={value}" for key, value in MARK.items())
 
 
 def remove_namespace(kubectl: Kubectl, name: str) -> None:
-    """Delete a namespace, its pods without their time to drain; what is left of it goes in the background."""
-    kubectl.attempt("delete", "namespace", name, "--wait=false")
+    """Delete a namespace, its pods without their time to drain; what is left of it goes in the background.
+
+    The pods first: the grace period that the kubelet reads first is the one that it keeps to.
+    """
     kubectl.in_namespace(name).attempt("delete", "pods", "--all", "--grace-period=5", "--wait=false")
+    kubectl.attempt("delete", "namespace", name, "--wait=false")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .day import NAME, day_objects, day_spec
 from .manifests import config_map, group, refs, secret, user
 from .ssh import Key
 
@@ -11,6 +12,8 @@ Declared = tuple[str, Mapping[str, Any], Sequence[Mapping[str, Any]]]
 """Name, spec, and the user's objects that the spec refers to."""
 
 SHORT_DRAIN_SECONDS = 20
+COLLIDING = ("jan-king", "tom-smith")
+"""Users whose names ask for the same UID, so that the second one has another."""
 WALLED = "walled"
 """Two pools of this one name, in two namespaces."""
 
@@ -34,12 +37,26 @@ def shared(logins: Logins) -> dict[str, Declared]:
             {"executors": [group("long", drainTimeout="10m"), group("short", drainTimeout=f"{SHORT_DRAIN_SECONDS}s")]},
             (),
         ),
+        "busy_pool": ("busy", busy_spec(*COLLIDING), [secret("john", authorized_keys=logins.keys["john"].public)]),
+        "day_pool": (NAME, day_spec(), day_objects(logins.keys, logins.passwords)),
+        "ending_pool": ("ending", {"executors": [group("cpu", drainTimeout="24h")]}, ()),
         "calico_walls": (WALLED, walled_spec("Auto"), [secret("john", authorized_keys=logins.keys["john"].public)]),
         "kubernetes_walls": (
             WALLED,
             walled_spec("Kubernetes"),
             [secret("john", authorized_keys=logins.keys["john"].public)],
         ),
+    }
+
+
+def busy_spec(*users: str, retention: str = "Retain") -> dict[str, Any]:
+    """Return the spec of a pool of two executors that drain for a day, with users who share a key."""
+    return {
+        "submitter": {
+            "storage": {"retentionPolicy": retention},
+            "ssh": {"users": [user(name, keys="john") for name in users]},
+        },
+        "executors": [group("cpu", 2, drainTimeout="24h")],
     }
 
 
