@@ -1,5 +1,6 @@
 """Entry: reads the settings, then lets kopf watch until a signal ends it."""
 
+import gc
 import logging
 import sys
 
@@ -23,6 +24,7 @@ def main() -> int:
     kopf.configure(log_format=kopf.LogFormat.JSON if settings.log_format == "json" else kopf.LogFormat.PLAIN)
     for noisy in ("aiohttp.access", "kopf.objects", "kopf.activities"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    gc.freeze()  # what the imports made stays for good: no collection looks at it again
     kopf.run(
         standalone=True,
         clusterwide=not settings.namespaces,

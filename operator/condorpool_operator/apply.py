@@ -42,10 +42,8 @@ def holds(desired: Any, live: Any) -> bool:
     Fields that the server or others added do not count; lists of named things are compared by name, other lists item by item;
     quantities by value, as the server writes 1000m as 1.
     """
-    if isinstance(desired, Mapping):
-        return isinstance(live, Mapping) and all(
-            key in live and holds(value, live[key]) for key, value in desired.items()
-        )
+    if isinstance(desired, dict):
+        return isinstance(live, dict) and all(key in live and holds(value, live[key]) for key, value in desired.items())
     if isinstance(desired, list):
         return isinstance(live, list) and _list_holds(desired, live)
     if desired == live and isinstance(desired, bool) == isinstance(live, bool):
@@ -55,7 +53,7 @@ def holds(desired: Any, live: Any) -> bool:
 
 def _list_holds(desired: list[Any], live: list[Any]) -> bool:
     for key in _MERGE_KEYS:
-        if desired and all(isinstance(item, Mapping) and key in item for item in desired + live):
+        if desired and all(isinstance(item, dict) and key in item for item in desired + live):
             by_key = {item[key]: item for item in live}
             return all(item[key] in by_key and holds(item, by_key[item[key]]) for item in desired)
     return len(desired) == len(live) and all(holds(*pair) for pair in zip(desired, live, strict=True))
@@ -76,7 +74,7 @@ async def apply_objects(
     One object's failure does not keep the others from being applied: a wrong group must not stop the right ones. Only no workload is
     created before the policies that guard it are there. Objects of a kind that could not be listed are left alone.
     """
-    objects = [obj for obj in desired if kind_of(obj) not in children.unseen]
+    objects = [obj for obj in desired if kind_of(obj) not in children.unseen and _differs(obj, children)]
     policies = [obj for obj in objects if kind_of(obj) in POLICIES]
     workloads = [obj for obj in objects if kind_of(obj) in WORKLOADS]
     others = [obj for obj in objects if kind_of(obj) not in (*POLICIES, *WORKLOADS)]
@@ -93,11 +91,8 @@ async def _apply_all(kube: Kube, pool: Pool, objects: Iterable[Mapping[str, Any]
 
 
 async def _apply(kube: Kube, pool: Pool, obj: Mapping[str, Any], children: Children) -> Problem | None:
-    live = children.get(kind_of(obj), obj["metadata"]["name"])
-    if live is not None and holds(_comparable(obj), live):
-        return None
     try:
-        if live is None:
+        if children.get(kind_of(obj), obj["metadata"]["name"]) is None:
             await _refuse_foreign(kube, pool, obj)
         children.put(await kube.apply(obj))
     except ApiError as error:
@@ -105,8 +100,11 @@ async def _apply(kube: Kube, pool: Pool, obj: Mapping[str, Any], children: Child
     return None
 
 
-def _comparable(obj: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
+def _differs(obj: Mapping[str, Any], children: Children) -> bool:
+    live = children.get(kind_of(obj), obj["metadata"]["name"])
+    return live is None or not all(
+        key in live and holds(value, live[key]) for key, value in obj.items() if key not in ("apiVersion", "kind")
+    )
 
 
 def owned_by(uid: str, obj: Mapping[str, Any]) -> bool:

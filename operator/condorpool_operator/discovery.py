@@ -8,12 +8,14 @@ import logging
 from collections.abc import Callable
 
 from .errors import ApiError
-from .kinds import CALICO_POLICY
+from .kinds import CALICO_POLICY, CONDOR_POOL
 from .kube import Kube
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
+PAUSE_SECONDS = 2.0
+"""Between two looks while there is nothing to work with."""
 
 
 class CalicoApi:
@@ -44,6 +46,24 @@ class CalicoApi:
         else:
             self._served.clear()
         return self.served != before
+
+
+async def wait_for_pools(kube: Kube) -> None:
+    """Wait until the API server answers and serves CondorPools; say so while it does not."""
+    told = ""
+    while True:
+        try:
+            if CONDOR_POOL.plural in await kube.resources(CONDOR_POOL.api_version):
+                return
+            waiting = (
+                f"{CONDOR_POOL.plural} of {CONDOR_POOL.api_version} are not served: install the CRD; waiting for it"
+            )
+        except ApiError as error:
+            waiting = f"{error}; trying again"
+        if waiting != told:
+            logger.warning(waiting)
+            told = waiting
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def watch_discovery(kube: Kube, calico: CalicoApi, changed: Callable[[], None]) -> None:

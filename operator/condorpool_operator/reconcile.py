@@ -52,6 +52,17 @@ class Reconciler:
         self._observer = Observer(kube, calico, settings.namespaces)
         self._hasher = PasswordHasher()
         self._doubts: dict[str, float] = {}
+        self._listed: dict[PoolKey, Mapping[str, Any]] = {}
+        self._looked_at: set[PoolKey] = set()
+
+    def noticed(self, key: PoolKey, listed: Mapping[str, Any] | None) -> None:
+        """Take a pool as a listing shows it (None: as anything later than a listing), for its first look by this process.
+
+        Later looks read the pool anew: what was listed may be older than the status that this process has written since.
+        """
+        self._listed.pop(key, None)
+        if listed is not None and key not in self._looked_at:
+            self._listed[key] = listed
 
     def close(self) -> None:
         """Stop what is under way; nobody waits for it any more."""
@@ -66,8 +77,10 @@ class Reconciler:
             raise RetryError from error
 
     async def _reconcile(self, namespace: str, name: str) -> float | None:
-        obj = await self._kube.get(CONDOR_POOL, namespace, name)
+        self._looked_at.add((namespace, name))
+        obj = self._listed.pop((namespace, name), None) or await self._kube.get(CONDOR_POOL, namespace, name)
         if obj is None or "deletionTimestamp" in obj["metadata"]:
+            self._looked_at.discard((namespace, name))
             self._references.forget((namespace, name))
             await hurry(self._kube, await self._observer.remains((namespace, name)))
             return None
@@ -90,7 +103,10 @@ class Reconciler:
             return await self._conclude(obj, unreadable_status(problem, generation, previous, now), [problem], math.inf)
         problems += unseen_problems(children)
         more, later = await self._converge(context, children, complete=not problems)
-        problems += more + self._not_as_asked(pool)
+        problems += more
+        if any(problem.condition is ConditionType.NETWORK_POLICY_ENFORCED for problem in problems):
+            await self._look_at_calico()
+        problems += self._not_as_asked(pool)
         status = compute_status(generation, observe_pool(context, children, problems), previous, now)
         return await self._conclude(obj, status, problems, later)
 
@@ -132,6 +148,11 @@ class Reconciler:
             what = f"an object could not be deleted: {error.message}"
             problems.append(Problem(ConditionType.EXECUTORS_READY, reason_of(error), what))
         return problems, later
+
+    async def _look_at_calico(self) -> None:
+        """Begin anew, with the other kind, where policies failed because Calico's API has just come or gone."""
+        if await self._calico.look(self._kube):
+            raise RetryError
 
     def _not_as_asked(self, pool: Pool) -> list[Problem]:
         if pool.spec.network_policy.mode != "Calico" or self._calico.served:

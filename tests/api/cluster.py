@@ -124,19 +124,19 @@ class Operator:
         self._settings = {f"CONDORPOOL_{name.upper()}": value for name, value in settings.items()}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start the process and wait until it watches."""
+    def start(self, until: str = "serving ") -> None:
+        """Start the process and wait for a line in its log."""
         environment = {
             **os.environ,
             **self._settings,
             "KUBECONFIG": str(self._server.kubeconfig(self._user)),
             "PYTHONPATH": str(self._tree / "operator"),
         }
-        before = self.log().count("watching")
+        before = self.log().count(until)
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "condorpool_operator"]
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        eventually(lambda: self.log().count("watching") > before, "the operator to start")
+        eventually(lambda: self.log().count(until) > before, "the operator to start")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the process."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .cluster import Cluster, Operator, eventually, pool
+from .cluster import ROOT, Cluster, Operator, eventually, pool
 from .conftest import prepared_server
 from .server import ApiServer, free_ports
 
@@ -44,6 +44,18 @@ def test_an_api_that_is_not_served_is_told_and_the_rest_goes_on(server: ApiServe
     cluster.kubectl("annotate", "condorpool", "demo", "test/mark=served")
     eventually(lambda: cluster.get("poddisruptionbudget", "demo-executor"), "the budget to be made")
     eventually(lambda: cluster.condition("ExecutorsReady").get("reason") == "PodsNotReady", "the finding to go")
+
+
+def test_an_operator_that_is_there_before_the_crd_waits_for_it(
+    server: ApiServer, cluster: Cluster, operator: Operator
+) -> None:
+    operator.stop()
+    cluster.kubectl("delete", "crd", "condorpools.condorpool.dev")
+    operator.start(until="install the CRD")
+    cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "condorpools.condorpool.dev.yaml"))
+    cluster.kubectl("wait", "--for=condition=Established", "crd/condorpools.condorpool.dev", "--timeout=20s")
+    cluster.apply(pool())
+    cluster.settle()
 
 
 def test_what_changes_while_the_api_server_restarts_is_not_missed(server: ApiServer, cluster: Cluster) -> None:

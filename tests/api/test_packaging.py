@@ -111,7 +111,7 @@ def test_upgrade_and_rollback_take_the_crd_along(release: Release, pools: Cluste
     release.apply(first)
     assert "networkPolicy" not in release.fields()
     old = release.operator(first)
-    old.start()
+    old.start(until="watching")
     pools.apply(pool(POOL))
     pools.settle()
     before = what_restarts(pools.objects(WORKLOADS))
@@ -132,7 +132,7 @@ def test_upgrade_and_rollback_take_the_crd_along(release: Release, pools: Cluste
     release.helm("rollback", NAME, "1")
 
     assert "networkPolicy" not in release.fields()
-    old.start()
+    old.start(until="watching")
     pools.apply(pool({**POOL, "executors": [{"name": "cpu", "replicas": 3}]}))
     pools.settle()
     assert pools.condition("Accepted")["status"] == "True"

@@ -133,7 +133,7 @@ class TestSwitch:
         assert (policies(calico, KUBERNETES), policies(calico, CALICO)) == (NAMES, set())
         eventually(lambda: self._sees_calico(calico), "the operator to see Calico's API", LOOK_SECONDS)
         calico.apply(pool())
-        eventually(lambda: not policies(calico, KUBERNETES), "the old kind to go")
+        eventually(lambda: not policies(calico, KUBERNETES) & NAMES, "the old kind to go")
         assert policies(calico, CALICO) == NAMES
         made = self._times(server, calico, "patch", "projectcalico.org")
         gone = self._times(server, calico, "delete", "networking.k8s.io")

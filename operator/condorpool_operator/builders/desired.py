@@ -1,8 +1,9 @@
 """Everything that a pool should consist of, in the order of application."""
 
 import hashlib
-import json
 from typing import Any
+
+import orjson
 
 from .. import kinds, labels, naming
 from .context import Context
@@ -33,7 +34,7 @@ def desired_objects(context: Context) -> list[dict[str, Any]]:
 
 
 def _with_hash(obj: dict[str, Any]) -> dict[str, Any]:
-    digest = hashlib.sha256(json.dumps(obj, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
     metadata = obj["metadata"]
     annotations = {**metadata.get("annotations", {}), labels.APPLIED_HASH: digest}
     return {**obj, "metadata": {**metadata, "annotations": annotations}}

@@ -6,7 +6,7 @@ from typing import Any
 
 import kopf
 
-from ..discovery import CalicoApi, watch_discovery
+from ..discovery import CalicoApi, wait_for_pools, watch_discovery
 from ..kube import Kube
 from ..reconcile import Reconciler
 from ..settings import Settings
@@ -29,18 +29,20 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     queue: WorkQueue[PoolKey] = WorkQueue(own.resync_seconds)
     references = ReferenceIndex()
     kube = await Kube.connect(own.request_timeout_seconds)
+    memo.kube, memo.tasks = kube, []
+    await wait_for_pools(kube)
     calico = CalicoApi()
     await calico.look(kube)
     watches = Watches(kube, references, calico, queue.add, queue.resync)
     reconciler = Reconciler(kube, own, references, calico)
-    memo.queue, memo.kube, memo.reconciler = queue, kube, reconciler
+    memo.queue, memo.reconciler = queue, reconciler
     work = {f"worker {number}": queue.work(reconciler) for number in range(own.workers)}
     work["watches"] = watches.run(own.namespaces)
     work["discovery"] = watch_discovery(kube, calico, queue.resync)
     memo.tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work.items()]
     for task in memo.tasks:
         task.add_done_callback(_tell_end)
-    logger.info("watching %s", ", ".join(own.namespaces) or "all namespaces")
+    logger.info("serving %s", ", ".join(own.namespaces) or "all namespaces")
 
 
 def _tell_end(task: asyncio.Task[None]) -> None:
@@ -55,5 +57,6 @@ async def stop(memo: kopf.Memo, **_: Any) -> None:
     for task in memo.tasks:
         task.cancel()
     await asyncio.gather(*memo.tasks, return_exceptions=True)
-    memo.reconciler.close()
+    if memo.tasks:
+        memo.reconciler.close()
     await memo.kube.close()
