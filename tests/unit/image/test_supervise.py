@@ -22,6 +22,7 @@ from pool_init.layout import Layout
 from pool_init.loop import Loop
 from pool_init.settings import Settings
 supervise.SETTLE = 0.0
+supervise.SCHEDD_PATIENCE = 1
 drain.LINGER = 0.3
 role, root, seconds = sys.argv[2], sys.argv[3], int(sys.argv[4])
 def failed(error):
@@ -117,6 +118,17 @@ def test_sigquit_follows_when_the_drain_is_over(container: Container) -> None:
     container.expect("[master] up")
     container.signal(signal.SIGTERM)
     container.expect("[pool-init] 1 s are over")
+    assert container.exit_code() == 0
+    assert container.text().index("got TERM") < container.text().index("got QUIT")
+
+
+def test_a_submitter_whose_shadows_hang_is_hurried(container: Container) -> None:
+    container.master(on_term=":")
+    (container.root / "home").mkdir()
+    container.start("submitter", drain_seconds=0)
+    container.expect("[master] up")
+    container.signal(signal.SIGTERM)
+    container.expect("[pool-init] 1 s are over: the schedd ends now")
     assert container.exit_code() == 0
     assert container.text().index("got TERM") < container.text().index("got QUIT")
 

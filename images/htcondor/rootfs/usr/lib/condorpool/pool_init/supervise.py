@@ -23,6 +23,8 @@ BUSY = 0.2
 # a daemon that gets SIGHUP before it has set up its signals dies of it
 SETTLE = 3.0
 CHECK_LIMIT = 5.0
+# a schedd ends within 4 s, unless its shadows call executors that are gone, 20 s each; its queue is safe either way
+SCHEDD_PATIENCE = 25
 
 MASTER = ("condor_master", "-f")
 # expands every knob: two macros that refer to each other make a daemon spin for ever, and this check too
@@ -40,7 +42,8 @@ class Supervisor:
         self._environ = environ
         self._loop = loop
         self._reaper = Reaper()
-        self._shutdown = Shutdown(settings.drain_seconds if settings.role == "executor" else None)
+        self._patience = {"executor": settings.drain_seconds, "submitter": SCHEDD_PATIENCE}.get(settings.role)
+        self._shutdown = Shutdown(self._patience)
         self._logs = LogDirectory(layout.log)
         self._tagger = Tagger("sshd" if settings.role == "sshd" else "master", write_stdout)
         self._main: int | None = None
@@ -99,7 +102,8 @@ class Supervisor:
     def _keep_deadlines(self) -> None:
         actions = self._shutdown.due(self._loop.clock())
         if signal.SIGQUIT in actions:
-            say(f"{self._settings.drain_seconds} s are over: the jobs that still run are evicted")
+            what = "the jobs that still run are evicted" if self._settings.role == "executor" else "the schedd ends now"
+            say(f"{self._patience} s are over: {what}")
         self._send(actions)
 
     def _send(self, numbers: list[int]) -> None:
