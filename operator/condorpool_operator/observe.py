@@ -11,8 +11,7 @@ from .discovery import CalicoApi
 from .errors import ApiError
 from .kinds import APPLIED, CALICO_POLICY, CLAIM, POD, SECRET, Kind, kind_of
 from .kube import Kube
-from .pool import Pool
-from .watching import PoolKey
+from .pool import Pool, PoolKey
 
 MOST_POOLS = 50
 """Pools in one look: bounds memory, and the length of a selector."""

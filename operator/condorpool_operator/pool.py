@@ -9,6 +9,9 @@ from pydantic import ValidationError
 from .api.v1alpha1 import CondorPoolSpec
 from .errors import PoolInvalidError
 
+PoolKey = tuple[str, str]
+"""Namespace and name of a CondorPool."""
+
 
 @dataclass(frozen=True)
 class Pool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .accounts import PasswordHasher
 from .api.status import ConditionType, Reason
-from .apply import apply_objects, prune, reason_of, unreadable, unseen_problems
+from .apply import apply_objects, prune
 from .builders.context import Context
 from .builders.desired import desired_objects
 from .builders.network import policy_kind
@@ -23,14 +23,15 @@ from .kube import Kube
 from .minting import complete_credentials
 from .naming import Names
 from .observe import Children, Observer
-from .pool import Pool
+from .pool import Pool, PoolKey
+from .problems import reason_of, unreadable, unseen_problems
 from .references import read_accounts, read_configs, referenced
 from .remains import hurry
 from .replace import replace_outdated
 from .settings import Settings
 from .snapshot import observe_pool
 from .status import Problem, compute_status, invalid_status, paused_status, transitions, unreadable_status
-from .watching import PoolKey, ReferenceIndex
+from .watching import ReferenceIndex
 from .workqueue import RetryError
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class Reconciler:
         except ApiError as error:
             problem = unreadable(error)
             return await self._conclude(obj, unreadable_status(problem, generation, previous, now), [problem], math.inf)
-        problems += unseen_problems(children)
+        problems += unseen_problems(children.unseen)
         more, later = await self._converge(context, children, complete=not problems)
         problems += more
         if any(problem.condition is ConditionType.NETWORK_POLICY_ENFORCED for problem in problems):

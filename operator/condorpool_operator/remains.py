@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from .apply import owned_by
+from .compare import owned_by
 from .kinds import CALICO_POLICY, POD, kind_of
 from .kube import Kube
 from .labels import POOL_UID

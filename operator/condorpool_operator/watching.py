@@ -10,11 +10,9 @@ from .discovery import CalicoApi
 from .errors import ApiError
 from .kinds import APPLIED, CALICO_POLICY, CONFIG_MAP, POD, SECRET, Kind
 from .kube import Kube
+from .pool import PoolKey
 
 logger = logging.getLogger(__name__)
-
-PoolKey = tuple[str, str]
-"""Namespace and name of a CondorPool."""
 
 PAUSE_SECONDS = 0.5
 """Between two watches of a kind, doubled with each failure."""

@@ -8,9 +8,10 @@ import kopf
 
 from ..discovery import CalicoApi, wait_for_pools, watch_discovery
 from ..kube import Kube
+from ..pool import PoolKey
 from ..reconcile import Reconciler
 from ..settings import Settings
-from ..watching import PoolKey, ReferenceIndex, Watches
+from ..watching import ReferenceIndex, Watches
 from ..workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
