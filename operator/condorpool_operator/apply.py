@@ -46,13 +46,28 @@ async def _apply_all(kube: Kube, pool: Pool, objects: Iterable[Mapping[str, Any]
 
 
 async def _apply(kube: Kube, pool: Pool, obj: Mapping[str, Any], children: Children) -> Problem | None:
+    live = children.get(kind_of(obj), obj["metadata"]["name"])
     try:
-        if children.get(kind_of(obj), obj["metadata"]["name"]) is None:
+        if live is None:
             await _refuse_foreign(kube, pool, obj)
-        children.put(await kube.apply(obj))
+        children.put(await _apply_over(kube, obj, live))
     except ApiError as error:
         return object_problem(obj, error)
     return None
+
+
+async def _apply_over(kube: Kube, obj: Mapping[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Apply an object; where what somebody added by hand makes it invalid, take that out first.
+
+    Server-side apply leaves what others own: a second port of the same name, the parameters of another strategy.
+    """
+    try:
+        return await kube.apply(obj)
+    except ApiError as error:
+        if live is None or error.status != 422 or kind_of(obj) == CLAIM or "spec" not in obj:
+            raise
+    await kube.replace_spec(obj, live["metadata"]["uid"])
+    return await kube.apply(obj)
 
 
 async def _refuse_foreign(kube: Kube, pool: Pool, obj: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The one client of the Kubernetes API: asynchronous, plain dicts in and out, ApiError for every refusal and every silence."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -17,6 +17,7 @@ from .labels import FIELD_MANAGER
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE = 100
@@ -86,6 +87,16 @@ class Kube:
         # Calico 3.32.0 answers so to an apply that would create
         query = {"fieldManager": FIELD_MANAGER}
         return await self._json("POST", kind.path(meta["namespace"]), query, body=obj)
+
+    async def replace_spec(self, obj: Mapping[str, Any], uid: str) -> None:
+        """Put an object's spec in the place of the live one's, field for field, where the object is the one of this UID."""
+        meta = obj["metadata"]
+        steps = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "replace", "path": "/spec", "value": obj["spec"]},
+        ]
+        path = kind_of(obj).path(meta["namespace"], meta["name"])
+        await self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, body=steps, content_type=JSON_PATCH)
 
     async def apply_status(self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any]) -> None:
         """Apply the status of an object; fields that it no longer holds go."""
@@ -202,7 +213,7 @@ class Kube:
         path: str,
         query: Mapping[str, str] | None = None,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = JSON,
         accept: str = JSON,
         seconds: float | None = None,

@@ -37,11 +37,27 @@ def _ordinal(pod: Obj) -> int:
     return int(pod["metadata"]["name"].rpartition("-")[2])
 
 
+def is_stuck(pod: Obj, stateful_set: Obj) -> bool:
+    """Return whether a pod of an ordered StatefulSet keeps its successor away: outdated, never ready, and waited for all the same."""
+    status = stateful_set.get("status", {})
+    seen = status.get("observedGeneration") == stateful_set["metadata"]["generation"]
+    outdated = pod["metadata"]["labels"].get("controller-revision-hash") != status.get("updateRevision")
+    return seen and outdated and not is_ready(pod) and not is_terminating(pod)
+
+
 async def replace_outdated(kube: Kube, pool: Pool, names: Names, children: Children) -> None:
-    """Delete the outdated executor pods that may go now; the StatefulSet makes new ones when they are gone."""
+    """Delete the outdated executor pods that may go now, and a submitter that cannot start; their StatefulSets make new ones."""
+    submitter = children.get(STATEFUL_SET, names.submitter)
+    if submitter is not None:
+        stuck = [pod for pod in children.pods(naming.SUBMITTER) if is_stuck(pod, submitter)]
+        await _delete(kube, pool, stuck)
     for group in pool.spec.groups:
         stateful_set = children.get(STATEFUL_SET, names.group(group.name))
         if stateful_set is None:
             continue
-        for pod in pods_to_replace(group, stateful_set, children.pods(naming.EXECUTOR, group.name)):
-            await kube.delete(POD, pool.namespace, pod["metadata"]["name"], pod["metadata"]["uid"])
+        await _delete(kube, pool, pods_to_replace(group, stateful_set, children.pods(naming.EXECUTOR, group.name)))
+
+
+async def _delete(kube: Kube, pool: Pool, pods: Sequence[Obj]) -> None:
+    for pod in pods:
+        await kube.delete(POD, pool.namespace, pod["metadata"]["name"], pod["metadata"]["uid"])

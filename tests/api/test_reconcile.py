@@ -78,6 +78,25 @@ class TestDrift:
         eventually(repaired, "the edits to be undone")
 
     @pytest.mark.parametrize(
+        ("target", "change"),
+        [
+            ("deployment/demo-manager", {"strategy": {"type": "RollingUpdate"}}),
+            ("service/demo-submitter", {"ports": [{"name": "condor", "port": 1, "targetPort": 1}]}),
+            ("statefulset/demo-executor", {"updateStrategy": {"type": "RollingUpdate"}}),
+        ],
+    )
+    def test_an_edit_that_an_apply_cannot_take_back_is_undone(
+        self, cluster: Cluster, target: str, change: dict[str, Any]
+    ) -> None:
+        cluster.apply(pool())
+        cluster.settle()
+        (field,) = change
+        before = (cluster.get(*target.split("/")) or {})["spec"][field]
+        cluster.kubectl("patch", target, "--type=merge", "-p", json.dumps({"spec": change}))
+        eventually(lambda: (cluster.get(*target.split("/")) or {})["spec"][field] == before, "the edit to be undone")
+        assert not cluster.events()
+
+    @pytest.mark.parametrize(
         "target", ["configmap/demo-manager-config", "service/demo-submitter", "deployment/demo-manager"]
     )
     def test_deleted_objects_come_back(self, cluster: Cluster, target: str) -> None:

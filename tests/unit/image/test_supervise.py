@@ -67,9 +67,9 @@ class Container:
         text = MASTER.format(log=self.root / "var/log/condor", on_term=on_term, body=body)
         self.program("condor_master", text)
 
-    def start(self, role: str = "executor", drain_seconds: int = 60) -> None:
+    def start(self, role: str = "executor", drain_seconds: int = 60, before: tuple[str, ...] = ()) -> None:
         environ = {"PATH": f"{self.bin}:{os.environ['PATH']}"}
-        command = [sys.executable, "-c", RUNNER, str(LIBRARY), role, str(self.root), str(drain_seconds)]
+        command = [*before, sys.executable, "-c", RUNNER, str(LIBRARY), role, str(self.root), str(drain_seconds)]
         with self.output.open("wb") as stdout:
             self.process = subprocess.Popen(
                 command, env=environ, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
@@ -110,6 +110,22 @@ def test_sigterm_is_passed_on_and_ends_with_status_0(container: Container) -> No
     assert container.exit_code() == 0
     assert "[master] got TERM" in container.text()
     assert "[master] to stderr" in container.text()
+
+
+def test_a_sigterm_that_comes_first_of_all_is_not_lost(container: Container) -> None:
+    dockerfile = (LIBRARY.parents[3] / "Dockerfile").read_text()
+    before = ("/usr/bin/env", "--block-signal=TERM")
+    assert ", ".join(f'"{word}"' for word in before) in dockerfile
+    container.start(before=before)
+    assert container.process is not None
+    blocked = 1 << (signal.SIGTERM - 1)
+    status = Path(f"/proc/{container.process.pid}/status")
+    while not int(status.read_text().partition("SigBlk:")[2].split()[0], 16) & blocked:
+        assert container.process.poll() is None
+    container.signal(signal.SIGTERM)
+    assert container.exit_code() == 0
+    assert "SIGTERM: 0 running jobs" in container.text()
+    assert "[master] up" not in container.text()
 
 
 def test_sigquit_follows_when_the_drain_is_over(container: Container) -> None:

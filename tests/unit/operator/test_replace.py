@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from condorpool_operator.api.v1alpha1 import ExecutorGroup
 from condorpool_operator.labels import TEMPLATE_HASH
-from condorpool_operator.replace import max_unavailable, pods_to_replace
+from condorpool_operator.replace import is_stuck, max_unavailable, pods_to_replace
 
 STATEFUL_SET = {"spec": {"template": {"metadata": {"annotations": {TEMPLATE_HASH: "new"}}}}}
 
@@ -57,6 +57,25 @@ def test_nothing_goes_while_another_is_away() -> None:
 
 def test_a_broken_outdated_pod_goes_whatever_the_budget() -> None:
     assert replaced(group(3), pod(0, outdated=True), pod(1, outdated=True, ready=False), pod(2, ready=False)) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("revision", "ready", "terminating", "seen", "stuck"),
+    [
+        ("old", False, False, 2, True),
+        ("new", False, False, 2, False),
+        ("old", True, False, 2, False),
+        ("old", False, True, 2, False),
+        ("old", False, False, 1, False),
+    ],
+)
+def test_only_an_outdated_submitter_that_cannot_start_is_taken_out(
+    revision: str, ready: bool, terminating: bool, seen: int, stuck: bool
+) -> None:
+    one = pod(0, ready=ready, terminating=terminating)
+    one["metadata"]["labels"] = {"controller-revision-hash": revision}
+    stateful_set = {"metadata": {"generation": 2}, "status": {"observedGeneration": seen, "updateRevision": "new"}}
+    assert is_stuck(one, stateful_set) is stuck
 
 
 PODS = st.builds(pod, st.just(0), outdated=st.booleans(), ready=st.booleans(), terminating=st.booleans())

@@ -75,6 +75,8 @@ class Supervisor:
         self._loop.on_signal(signal.SIGINT, self._terminate)
         self._loop.on_signal(signal.SIGQUIT, self._hurry)
         self._loop.on_signal(signal.SIGHUP, lambda: self._reload("SIGHUP"))
+        # the image's entrypoint starts us with SIGTERM blocked, so that one that came before now is not lost
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def _terminate(self) -> None:
         jobs = running("condor_starter") if self._settings.role == "executor" else 0
