@@ -31,6 +31,8 @@ LONGEST_SECONDS = 400.0
 
 QUESTION = b"\x07\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x0akubernetes\x07default\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01"
 STDIN = 0
+TOTAL_RETRANS = 100
+"""Where tcpi_total_retrans is in struct tcp_info."""
 
 STATES = {TCP: "0A", UDP: "07"}
 """How /proc/net calls a socket that waits for others."""
@@ -42,9 +44,10 @@ Request = dict[str, Any]
 class Attempts:
     """Attempts under way, and how each ended: (index of the target, when it began, outcome)."""
 
-    def __init__(self, targets: list[tuple[str, str, int]], seconds: dict[str, float]) -> None:
-        self.targets = targets
-        self.seconds = seconds
+    def __init__(self, request: Request, *, one_packet: bool) -> None:
+        self.targets: list[tuple[str, str, int]] = request["targets"]
+        self.seconds: dict[str, float] = request["seconds"]
+        self._one_packet = one_packet
         self.ended: list[tuple[int, float, str]] = []
         self._selector = selectors.DefaultSelector()
         self._began: dict[socket.socket, tuple[int, float]] = {}
@@ -79,6 +82,8 @@ class Attempts:
                 sock.recv(512)
             except OSError as error:
                 code = error.errno or errno.EIO
+        elif sock.type == socket.SOCK_STREAM and self._one_packet and _retransmitted(sock):
+            code = errno.ETIMEDOUT
         self._end(sock, code)
 
     def _end(self, sock: socket.socket, code: int) -> None:
@@ -88,9 +93,15 @@ class Attempts:
         sock.close()
 
 
+def _retransmitted(sock: socket.socket) -> bool:
+    """Return whether the kernel sent a packet again: a program that was held up reads the answer to the second one."""
+    information = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TOTAL_RETRANS + 4)
+    return bool(int.from_bytes(information[TOTAL_RETRANS:], sys.byteorder))
+
+
 def try_once(request: Request) -> list[str]:
     """Return the outcome of one attempt per target."""
-    attempts = Attempts(request["targets"], request["seconds"])
+    attempts = Attempts(request, one_packet=False)
     for index in range(len(attempts.targets)):
         attempts.start(index)
     while attempts.turn(0.05):
@@ -100,7 +111,7 @@ def try_once(request: Request) -> list[str]:
 
 def watch(request: Request) -> list[list[list[Any]]]:
     """Try each target once per period until standard input ends; return each target's outcomes in the order of their beginnings."""
-    attempts = Attempts(request["targets"], request["seconds"])
+    attempts = Attempts(request, one_packet=True)
     period, count = request["period"], len(request["targets"])
     stop = selectors.DefaultSelector()
     stop.register(STDIN, selectors.EVENT_READ)
