@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     """Namespaces to watch, comma-separated; empty is the whole cluster."""
     dns_servers: Annotated[tuple[str, ...], NoDecode] = Field(default_factory=resolver_addresses)
     """Addresses at which the pools' pods ask DNS, comma-separated; those of the operator's own pod unless given."""
-    workers: Annotated[int, Field(ge=1, le=256)] = 8
+    workers: Annotated[int, Field(ge=1, le=256)] = 16
     """Pools reconciled at the same time."""
     resync_seconds: Annotated[float, Field(ge=10)] = 600.0
     """Seconds between looks at a pool at rest, a belt beside the watches; jittered by a tenth."""

@@ -162,13 +162,13 @@ class TestForeign:
 
 
 def test_a_removed_group_is_pruned_and_nothing_else(cluster: Cluster) -> None:
-    cluster.apply(pool({"executors": [{"name": "a"}, {"name": "b"}]}))
+    cluster.apply(pool({"executors": [{"name": "kept"}, {"name": "gone"}]}))
     cluster.settle()
     before = cluster.versions()
-    cluster.apply(pool({"executors": [{"name": "a"}]}))
-    eventually(lambda: not [name for name in cluster.versions() if "demo-b" in name], "group b to go")
+    cluster.apply(pool({"executors": [{"name": "kept"}]}))
+    eventually(lambda: not [name for name in cluster.versions() if "demo-gone" in name], "the group to go")
     after = {name: v for name, v in cluster.versions().items() if "CondorPool" not in name}
-    assert after == {name: v for name, v in before.items() if "demo-b" not in name and "CondorPool" not in name}
+    assert after == {name: v for name, v in before.items() if "demo-gone" not in name and "CondorPool" not in name}
 
 
 def test_turning_ssh_off_removes_its_service(cluster: Cluster) -> None:
