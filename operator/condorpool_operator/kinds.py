@@ -9,7 +9,7 @@ from .api.v1alpha1 import API_VERSION, KIND, PLURAL
 
 @dataclass(frozen=True)
 class Kind:
-    """A namespaced kind of the Kubernetes API."""
+    """A kind of the Kubernetes API; objects of a namespaced one have a path in their namespace."""
 
     api_version: str
     name: str
@@ -32,6 +32,7 @@ SECRET = Kind("v1", "Secret", "secrets")
 SERVICE = Kind("v1", "Service", "services")
 CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 POD = Kind("v1", "Pod", "pods")
+NAMESPACE = Kind("v1", "Namespace", "namespaces")
 EVENT = Kind("v1", "Event", "events")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
 STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")

@@ -49,7 +49,7 @@ class Kube:
         """Close the connections."""
         await self._client.close()
 
-    async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any] | None:
         """Return an object, or None where there is none."""
         try:
             return await self._json("GET", kind.path(namespace, name))

@@ -56,6 +56,10 @@ class Children:
         secret = self.get(SECRET, name) or {}
         return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
 
+    def some_pod_ends(self) -> bool:
+        """Return whether one of the pods was told to end."""
+        return any(kind == POD and "deletionTimestamp" in obj["metadata"] for (kind, _), obj in self._objects.items())
+
     def pods(self, component: str, group: str | None = None) -> list[Obj]:
         """Return the pods of a component (and group), by name."""
         wanted = {labels.COMPONENT: component} | ({} if group is None else {labels.EXECUTOR_GROUP: group})

@@ -23,6 +23,11 @@ _CONDITION_OF_KIND = {
 }
 
 
+NAMESPACE_ENDS = Problem(
+    ConditionType.ACCEPTED, Reason.NAMESPACE_TERMINATING, "the namespace is being deleted, and the pool with it"
+)
+
+
 class ForeignObjectError(ApiError):
     """An object of the wanted name is somebody else's."""
 
@@ -41,7 +46,7 @@ def object_problem(obj: Mapping[str, Any], error: ApiError) -> Problem:
     reason = reason_of(error)
     message = error.reason if kind_of(obj) == SECRET and not error.forbidden else error.message
     if reason is Reason.NAMESPACE_TERMINATING:
-        return Problem(condition, reason, "the namespace is being deleted, and the pool with it")
+        return Problem(condition, reason, NAMESPACE_ENDS.message)
     if reason is Reason.API_UNAVAILABLE:
         return Problem(condition, reason, f"{what} could not be applied, trying again: {message}")
     return Problem(condition, reason, f"{what} was refused by the API server: {message}")

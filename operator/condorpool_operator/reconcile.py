@@ -24,9 +24,9 @@ from .minting import complete_credentials
 from .naming import Names
 from .observe import Children, Observer
 from .pool import Pool, PoolKey
-from .problems import reason_of, unreadable, unseen_problems
+from .problems import NAMESPACE_ENDS, reason_of, unreadable, unseen_problems
 from .references import read_accounts, read_configs, referenced
-from .remains import hurry
+from .remains import end_with_namespace, hurry, namespace_ends
 from .replace import replace_outdated
 from .settings import Settings
 from .snapshot import observe_pool
@@ -97,6 +97,11 @@ class Reconciler:
             return math.inf
         children = await self._observer.children(pool)
         await hurry(self._kube, children.strays)
+        if children.some_pod_ends() and await namespace_ends(self._kube, namespace):
+            await end_with_namespace(self._kube, pool, children)
+            return await self._conclude(
+                obj, unreadable_status(NAMESPACE_ENDS, generation, previous, now), [NAMESPACE_ENDS], math.inf
+            )
         try:
             context, problems = await self._context(pool, children)
         except ApiError as error:
@@ -118,8 +123,10 @@ class Reconciler:
         reasons = {problem.reason for problem in problems}
         if Reason.FORBIDDEN not in reasons:
             self._doubts.pop(obj["metadata"]["uid"], None)
-        elif monotonic() - self._doubts.setdefault(obj["metadata"]["uid"], monotonic()) < DOUBT_SECONDS:
-            raise RetryError
+        else:
+            since = self._doubts.setdefault(obj["metadata"]["uid"], monotonic())
+            if (doubt := since + DOUBT_SECONDS - monotonic()) > 0:
+                return doubt
         await self._report(obj, status)
         if Reason.API_UNAVAILABLE in reasons:
             raise RetryError

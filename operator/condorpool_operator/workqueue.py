@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
 
 FIRST_RETRY_SECONDS = 1.0
-LAST_RETRY_SECONDS = 300.0
+LAST_RETRY_SECONDS = 60.0
 
 
 class RetryError(Exception):

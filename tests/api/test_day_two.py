@@ -275,6 +275,22 @@ class TestRights:
         eventually(lambda: bare.condition(condition).get("reason") in ("PodsNotReady", "Enforced"), "the repair")
 
 
+def test_executors_of_a_namespace_that_ends_are_told_by_their_beacon(cluster: Cluster) -> None:
+    """Kubernetes deletes pods first and the rest when they are gone: without this the namespace would wait for the drain."""
+    cluster.apply(pool())
+    cluster.settle()
+    uid = (cluster.get("condorpool", "demo") or {})["metadata"]["uid"]
+    template = (cluster.get("statefulset", "demo-executor") or {})["spec"]["template"]
+    metadata = {"name": "demo-executor-0", **template["metadata"]}
+    spec = {**template["spec"], "nodeName": "away"}
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    assert cluster.get("service", f"demo-{uid[:8]}") is not None
+    cluster.kubectl("delete", "namespace", cluster.namespace, "--wait=false")
+    cluster.kubectl("delete", "pod", "demo-executor-0", "--wait=false")
+    eventually(lambda: cluster.get("service", f"demo-{uid[:8]}") is None, "the beacon to go")
+    eventually(lambda: cluster.condition("Ready").get("reason") == "NamespaceTerminating", "the end to be told")
+
+
 def test_a_namespace_that_ends_is_told_and_not_fought(cluster: Cluster, operator: Operator) -> None:
     """No namespace controller runs here, so the namespace stays in its end for ever: the longest one there can be."""
     cluster.apply(pool())

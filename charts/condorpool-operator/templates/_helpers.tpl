@@ -54,6 +54,10 @@ Claims are never deleted by the operator: they go with their pool. Pods are dele
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+# whether the namespace of a pool is being deleted
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
   verbs: [get, list, watch, create, patch, delete]
