@@ -23,6 +23,7 @@ def install_operator(console: Console) -> None:
             "3m",
             "--hide-notes",
             "--take-ownership",
+            "--force-conflicts",
         ),
         *("--set-string", f"podAnnotations.image-id={image_id.removeprefix('sha256:')[:12]}"),
     )

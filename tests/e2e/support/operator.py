@@ -15,6 +15,8 @@ DEPLOYMENT = "condorpool-operator"
 NAMESPACE = "condorpool-system"
 CHART = Path("charts") / RELEASE
 INSTALL_SECONDS = 120.0
+FLAGS = ("--create-namespace", "--wait", "--take-ownership", "--force-conflicts")
+"""What tests have scaled or patched in the release before is the release's again."""
 ROLE_IMAGE = "condorpool/htcondor:dev"
 
 
@@ -37,7 +39,7 @@ def install(kubectl: Kubectl, root: Path) -> None:
     settings = [f"--set-string={name}={value}" for name, value in values.items()]
     command = [str(program("helm")), "upgrade", "--install", RELEASE, str(root / CHART), "--namespace", NAMESPACE]
     done = subprocess.run(
-        [*command, "--create-namespace", "--wait", f"--timeout={INSTALL_SECONDS:g}s", *settings],
+        [*command, *FLAGS, f"--timeout={INSTALL_SECONDS:g}s", *settings],
         capture_output=True,
         text=True,
         timeout=INSTALL_SECONDS + 30,
