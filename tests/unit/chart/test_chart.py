@@ -112,6 +112,7 @@ def test_rights_are_those_that_the_code_uses(cluster_wide: Objects) -> None:
         ("condorpool.dev", "condorpools/finalizers"): {"update"},
         ("", "pods"): {"list", "watch", "delete"},
         ("", "events"): {"create"},
+        ("", "namespaces"): {"get"},
         ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
     }
     for kind in APPLIED:
