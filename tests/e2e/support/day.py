@@ -223,16 +223,12 @@ class Day:
 
     def offers(self) -> set[str]:
         """Return CPUs and MiB of each executor, as the collector has them."""
-        said = self.pool.run(
-            self.pool.manager,
-            "condor_status",
-            "-startd",
-            "-af",
-            "TotalSlotCpus",
-            "TotalSlotMemory",
-            "PartitionableSlot",
+        names = ("TotalSlotCpus", "TotalSlotMemory")
+        return set(
+            self.pool.run(
+                self.pool.manager, "condor_status", "-constraint", "PartitionableSlot", "-af", *names
+            ).splitlines()
         )
-        return {line.removesuffix(" true") for line in said.splitlines() if line.endswith(" true")}
 
     def knob(self, role: str, name: str) -> str:
         """Return a knob as the running daemon of a role has it."""
