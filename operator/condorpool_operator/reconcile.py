@@ -74,7 +74,8 @@ class Reconciler:
         try:
             return await self._reconcile(*key)
         except ApiError as error:
-            logger.warning("%s/%s: %s; trying again", *key, error)
+            if error.status != 404:  # the pool went while it was looked at
+                logger.warning("%s/%s: %s; trying again", *key, error)
             raise RetryError from error
 
     async def _reconcile(self, namespace: str, name: str) -> float | None:
