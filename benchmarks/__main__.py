@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -84,6 +85,8 @@ def main() -> int:
     chosen = arguments.parts or [*BARE, *CLUSTER]
     if unknown := set(chosen) - {*BARE, *CLUSTER}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    # an end by a signal takes the servers along
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     console = Console()
     results = Results(console.say, arguments.repeats)
     before = circumstances()
@@ -105,6 +108,8 @@ def main() -> int:
         target.write_text(document({"before": before, "after": circumstances()}, results.figures))
         if not arguments.inside:
             sys.stdout.write("\n" + table(results.figures) + "\n")
+            after = circumstances()
+            console.say(f"commit {after['commit']}, load {before['load'][0]} before and {after['load'][0]} after")
             console.say(f"every value is in {relative(target)}")
     return 0
 
