@@ -11,6 +11,7 @@ CONDITIONS = {
     "ManagerReady": "True",
     "SubmitterReady": "True",
     "ExecutorsReady": "True",
+    "NetworkPolicyEnforced": "True",
     "Reconciling": "False",
     "Stalled": "False",
 }
@@ -54,7 +55,7 @@ def test_nothing_of_ssh_exists_when_nobody_asked_for_it(plain_pool: Pool) -> Non
     assert not [name for _, name in objects if "ssh" in name]
     (submitter,) = plain_pool.pods("submitter")
     assert [container["name"] for container in submitter["spec"]["containers"]] == ["condor"]
-    assert "submitter" not in plain_pool.live()["status"]
+    assert "ssh" not in plain_pool.live()["status"]["submitter"]
 
 
 def test_every_job_has_an_account_of_its_slot(plain_pool: Pool) -> None:
