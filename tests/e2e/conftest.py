@@ -1,7 +1,7 @@
 """The cluster, the operator and the pools that the tests share.
 
-A pool takes half a minute to start on two cores, so every shared pool that the chosen tests ask for is created at once, at the first
-use of any; each lives in a namespace of its own. What fails leaves its evidence under build/e2e-evidence.
+A pool takes half a minute to start on two cores, so the shared pools that the chosen tests ask for are created at once, at the first
+use of any, in two lots; each lives in a namespace of its own. What fails leaves its evidence under build/e2e-evidence.
 """
 
 import contextlib
@@ -134,9 +134,24 @@ def logins(tmp_path_factory: pytest.TempPathFactory) -> Logins:
 @pytest.fixture(scope="session")
 def shared(new_namespace: Callable[[str], Kubectl], logins: Logins, request: pytest.FixtureRequest) -> Iterator[Shared]:
     """Create every shared pool that a chosen test asks for, all at once."""
+    with _created(pools.shared(logins), new_namespace, request) as result:
+        yield result
+
+
+@pytest.fixture(scope="session")
+def later(new_namespace: Callable[[str], Kubectl], logins: Logins, request: pytest.FixtureRequest) -> Iterator[Shared]:
+    """Create those that the last files ask for, all at once; pools that nobody uses yet slow down the others."""
+    with _created(pools.later(logins), new_namespace, request) as result:
+        yield result
+
+
+@contextlib.contextmanager
+def _created(
+    declared: Mapping[str, pools.Declared], new_namespace: Callable[[str], Kubectl], request: pytest.FixtureRequest
+) -> Iterator[Shared]:
     asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
     result = {}
-    for fixture, (name, spec, objects) in pools.shared(logins).items():
+    for fixture, (name, spec, objects) in declared.items():
         if fixture in asked or (fixture.endswith("_walls") and "walls" in asked):
             kubectl = new_namespace(name)
             kubectl.apply(*objects) if objects else None
@@ -174,23 +189,23 @@ def drain_pool(shared: Shared) -> Pool:
 
 
 @pytest.fixture(scope="session")
-def busy_pool(shared: Shared) -> Pool:
+def busy_pool(later: Shared) -> Pool:
     """Return the ready pool that is deleted under its running jobs, and made again on its claim."""
-    return _ready(shared["busy_pool"])
+    return _ready(later["busy_pool"])
 
 
 @pytest.fixture(scope="session")
-def day_pool(shared: Shared, kubectl: Kubectl, request: pytest.FixtureRequest) -> Iterator[Pool]:
+def day_pool(later: Shared, kubectl: Kubectl, request: pytest.FixtureRequest) -> Iterator[Pool]:
     """Return the ready pool that is edited and broken in every way."""
-    yield _ready(shared["day_pool"])
+    yield _ready(later["day_pool"])
     if not request.config.getoption("keep_cluster"):
         operator.remove_cluster_objects(kubectl)
 
 
 @pytest.fixture(scope="session")
-def ending_pool(shared: Shared) -> Pool:
+def ending_pool(later: Shared) -> Pool:
     """Return the ready pool whose namespace is deleted."""
-    return _ready(shared["ending_pool"])
+    return _ready(later["ending_pool"])
 
 
 @pytest.fixture(scope="session")
@@ -203,11 +218,11 @@ def shut_out(kubectl: Kubectl) -> Iterator[list[Target]]:
 
 @pytest.fixture(scope="session")
 def walls(
-    kubectl: Kubectl, shared: Shared, shut_out: list[Target], new_namespace: Callable[[str], Kubectl]
+    kubectl: Kubectl, later: Shared, shut_out: list[Target], new_namespace: Callable[[str], Kubectl]
 ) -> dict[str, Walls]:
     """Return two ready pools of one name in two namespaces, isolated by the two kinds of policies, with strangers around them."""
     elsewhere = new_namespace("strangers")
-    return build(kubectl, {mode: shared[f"{mode}_walls"] for mode in MODES}, elsewhere, shut_out)
+    return build(kubectl, {mode: later[f"{mode}_walls"] for mode in MODES}, elsewhere, shut_out)
 
 
 @pytest.fixture

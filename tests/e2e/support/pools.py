@@ -37,6 +37,12 @@ def shared(logins: Logins) -> dict[str, Declared]:
             {"executors": [group("long", drainTimeout="10m"), group("short", drainTimeout=f"{SHORT_DRAIN_SECONDS}s")]},
             (),
         ),
+    }
+
+
+def later(logins: Logins) -> dict[str, Declared]:
+    """Return those of the last files, by the name of the fixture; both of `_walls` belong to the fixture `walls`."""
+    return {
         "busy_pool": ("busy", busy_spec(*COLLIDING), [secret("john", authorized_keys=logins.keys["john"].public)]),
         "day_pool": (NAME, day_spec(), day_objects(logins.keys, logins.passwords)),
         "ending_pool": ("ending", {"executors": [group("cpu", drainTimeout="24h")]}, ()),
