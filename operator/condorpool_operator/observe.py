@@ -79,8 +79,17 @@ def belongs(pool: Pool, obj: Obj) -> bool:
     return kind_of(obj) == CLAIM and not meta.get("ownerReferences") and "deletionTimestamp" not in meta
 
 
-Seen = dict[Kind, dict[PoolKey, list[Obj]] | ApiError]
-"""What lists showed: objects by kind and pool, or why a kind could not be listed."""
+@dataclass
+class _Seen:
+    """What lists showed: objects by pool, and by kind why it could not be listed in a namespace (None: in the whole cluster)."""
+
+    objects: dict[PoolKey, list[Obj]] = field(default_factory=dict)
+    refused: dict[Kind, dict[str | None, ApiError]] = field(default_factory=dict)
+
+    def unseen(self, namespace: str) -> dict[Kind, ApiError]:
+        """Return the kinds of which nothing is known in a namespace; what is refused in another is nobody's business here."""
+        found = {kind: scopes.get(namespace) or scopes.get(None) for kind, scopes in self.refused.items()}
+        return {kind: error for kind, error in found.items() if error is not None}
 
 
 @dataclass
@@ -88,7 +97,7 @@ class _Batch:
     """Pools that share a look."""
 
     keys: set[PoolKey] = field(default_factory=set)
-    task: asyncio.Task[Seen] | None = None
+    task: asyncio.Task[_Seen] | None = None
 
 
 class Observer:
@@ -100,7 +109,7 @@ class Observer:
         self._namespaces = tuple(namespaces)
         self._open: _Batch | None = None
         self._looking = asyncio.Lock()
-        self._tasks: set[asyncio.Task[Seen]] = set()
+        self._tasks: set[asyncio.Task[_Seen]] = set()
 
     def close(self) -> None:
         """Stop looking."""
@@ -113,15 +122,15 @@ class Observer:
         seen = await self._ask(key)
         mine: list[Obj] = []
         strays: list[Obj] = []
-        for obj in _objects(seen, key):
+        for obj in seen.objects.get(key, ()):
             (mine if belongs(pool, obj) else strays).append(obj)
-        return Children(mine, strays, {kind: found for kind, found in seen.items() if isinstance(found, ApiError)})
+        return Children(mine, strays, seen.unseen(pool.namespace))
 
     async def remains(self, key: PoolKey) -> list[Obj]:
         """Return the objects that carry the name of a pool that is gone."""
-        return _objects(await self._ask(key), key)
+        return (await self._ask(key)).objects.get(key, [])
 
-    async def _ask(self, key: PoolKey) -> Seen:
+    async def _ask(self, key: PoolKey) -> _Seen:
         batch = self._open
         if batch is None or batch.task is None or len(batch.keys) >= MOST_POOLS:
             batch = self._open = _Batch()
@@ -131,34 +140,31 @@ class Observer:
         batch.keys.add(key)
         return await asyncio.shield(batch.task)
 
-    async def _look(self, batch: _Batch) -> Seen:
+    async def _look(self, batch: _Batch) -> _Seen:
         async with self._looking:
             if self._open is batch:
                 self._open = None
             kinds = [kind for kind in (*APPLIED, POD) if kind != CALICO_POLICY or self._calico.served]
-            lists = await asyncio.gather(*(self._list(kind, batch.keys) for kind in kinds))
-            return dict(zip(kinds, lists, strict=True))
+            seen = _Seen()
+            await asyncio.gather(*(self._list(kind, batch.keys, seen) for kind in kinds))
+            return seen
 
-    async def _list(self, kind: Kind, batch: Set[PoolKey]) -> dict[PoolKey, list[Obj]] | ApiError:
+    async def _list(self, kind: Kind, batch: Set[PoolKey], seen: _Seen) -> None:
         selector = labels.of_pools({name for _, name in batch})
-        found: dict[PoolKey, list[Obj]] = {}
-        try:
-            for namespace in self._scopes({namespace for namespace, _ in batch}):
-                async for obj in self._kube.list(kind, namespace, selector):
-                    meta = obj["metadata"]
-                    found.setdefault((meta["namespace"], meta["labels"][labels.POOL]), []).append(_slim(kind, obj))
-        except ApiError as error:
-            return error
-        return found
+        for namespace in self._scopes({namespace for namespace, _ in batch}):
+            try:
+                found = [_slim(kind, obj) async for obj in self._kube.list(kind, namespace, selector)]
+            except ApiError as error:
+                seen.refused.setdefault(kind, {})[namespace] = error
+                continue
+            for obj in found:
+                meta = obj["metadata"]
+                seen.objects.setdefault((meta["namespace"], meta["labels"][labels.POOL]), []).append(obj)
 
     def _scopes(self, namespaces: Set[str]) -> Sequence[str | None]:
         if self._namespaces or len(namespaces) <= FEW_NAMESPACES:
             return sorted(namespaces)
         return [None]
-
-
-def _objects(seen: Seen, key: PoolKey) -> list[Obj]:
-    return [obj for found in seen.values() if not isinstance(found, ApiError) for obj in found.get(key, ())]
 
 
 def _slim(kind: Kind, obj: Obj) -> Obj:

@@ -68,11 +68,15 @@ def _condition_of(obj: Mapping[str, Any]) -> ConditionType:
 
 
 def unseen_problems(unseen: Mapping[Kind, ApiError]) -> list[Problem]:
-    """Return a problem for every kind that could not be listed: its objects are neither applied nor removed."""
+    """Return a problem for every kind that could not be listed: its objects are neither applied nor removed.
+
+    Of a missing right the server's own words are left out: they change with the number of namespaces that are listed at once.
+    """
     problems = []
     for kind, error in unseen.items():
         condition = _CONDITION_OF_KIND.get(kind, ConditionType.ACCEPTED)
-        what = f"{kind.plural} of {kind.api_version} cannot be listed, so none is changed: {error.message}"
+        why = "the operator has no right to" if error.forbidden else error.message
+        what = f"{kind.plural} of {kind.api_version} cannot be listed, so none is changed: {why}"
         problems.append(Problem(condition, reason_of(error), what))
     return problems
 

@@ -13,6 +13,7 @@ from condorpool_operator.kube import Kube
 from condorpool_operator.labels import POOL, POOL_UID
 from condorpool_operator.observe import FEW_NAMESPACES, MOST_POOLS, Children, Observer
 from condorpool_operator.pool import Pool
+from condorpool_operator.problems import unseen_problems
 
 from .factories import make_pool
 
@@ -23,9 +24,10 @@ KINDS = len(APPLIED)
 class Cluster:
     """A stand-in for the API server: it lists what it was given and counts."""
 
-    def __init__(self, *objects: dict[str, Any], refused: Kind | None = None) -> None:
+    def __init__(self, *objects: dict[str, Any], refused: Kind | None = None, refused_in: str | None = None) -> None:
         self.objects = objects
         self.refused = refused
+        self.refused_in = refused_in
         self.lists: list[tuple[Kind, str | None]] = []
         self.asked = asyncio.Event()
 
@@ -33,8 +35,10 @@ class Cluster:
         self.lists.append((kind, namespace))
         self.asked.set()
         await asyncio.sleep(0)
-        if kind == self.refused:
-            raise ApiError(403, "Forbidden", "no")
+        if kind == self.refused and self.refused_in in (None, namespace):
+            where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+            said = f'{kind.plural} is forbidden: User "operator" cannot list resource "{kind.plural}" {where}'
+            raise ApiError(403, "Forbidden", said)
         names = selector.partition(" in (")[2].strip(")").split(",")
         for obj in self.objects:
             meta = obj["metadata"]
@@ -108,6 +112,26 @@ async def test_a_kind_that_cannot_be_listed_is_unseen_and_the_rest_is_seen() -> 
     children = await observer(Cluster(obj(SECRET, "users", pool), refused=CLAIM)).children(pool)
     assert set(children.unseen) == {CLAIM}
     assert children.get(SECRET, "users") is not None
+
+
+async def test_what_is_refused_in_one_namespace_is_seen_in_the_others() -> None:
+    mine, other = pool_in("physics"), pool_in("biology")
+    eyes = observer(Cluster(obj(CLAIM, "demo-submitter", mine), refused=CLAIM, refused_in="biology"))
+    seen, shut_out = await asyncio.gather(eyes.children(mine), eyes.children(other))
+    assert seen.unseen == {}
+    assert seen.get(CLAIM, "demo-submitter") is not None
+    assert set(shut_out.unseen) == {CLAIM}
+
+
+async def test_a_missing_right_is_told_alike_however_many_namespaces_were_listed() -> None:
+    def messages(children: Children) -> list[str]:
+        return [problem.message for problem in unseen_problems(children.unseen)]
+
+    eyes = observer(Cluster(refused=CLAIM))
+    alone = await eyes.children(pool_in("n0"))
+    among_many = await asyncio.gather(*(eyes.children(pool_in(f"n{number}")) for number in range(FEW_NAMESPACES + 1)))
+    assert messages(alone) == messages(among_many[0])
+    assert "n0" not in messages(alone)[0]
 
 
 async def test_calicos_policies_are_listed_once_they_are_served() -> None:
