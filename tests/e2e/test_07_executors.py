@@ -1,8 +1,9 @@
 """Executor groups come, grow, shrink, change and go."""
 
+from tests.e2e.support.container import signal_container
 from tests.e2e.support.jobs import EVICTED, EXECUTING, shell_job
 from tests.e2e.support.kubectl import Object
-from tests.e2e.support.manifests import group
+from tests.e2e.support.manifests import config_map, group, refs
 from tests.e2e.support.pool import Pool, describe, is_ready
 from tests.e2e.support.waiting import NotYetError, wait_for
 
@@ -86,6 +87,55 @@ def test_outdated_executors_are_replaced_one_at_a_time_and_lose_no_job(elastic_p
     assert events.count(EXECUTING) == 1, events
     assert EVICTED not in events
     elastic_pool.wait_condition("Ready", "True", 60)
+
+
+def test_no_job_is_matched_to_an_executor_that_died_without_a_word(elastic_pool: Pool) -> None:
+    hasty = "UPDATE_INTERVAL = 4\n"
+    elastic_pool.kubectl.apply(config_map("hasty", knobs=hasty))
+    cpu = group("cpu", 1, maxUnavailable=1)
+    settle(elastic_pool, cpu, group("frail", 1, config=refs("hasty")))
+    dead = elastic_pool.executor("frail")
+    elastic_pool.wait_executors({elastic_pool.executor("cpu"), dead}, 60)
+    pod = elastic_pool.kubectl.must_get("pod", dead)
+
+    signal_container(pod, "STOP")
+    elastic_pool.kubectl("delete", "pod", dead, "--wait=false")
+    elastic_pool.apply({"executors": [cpu]})
+    elastic_pool.kubectl("wait", "--for=delete", f"statefulset/{elastic_pool.name}-frail", "--timeout=30s")
+    signal_container(pod, "KILL")
+    elastic_pool.kubectl("wait", "--for=delete", f"pod/{dead}", "--timeout=60s", seconds=70)
+    assert dead in elastic_pool.executors_in_collector()
+    there = f'regexp("^{dead}[.]", Machine)'
+
+    def silent() -> None:
+        silence = ("condor_status", "-constraint", there, "-af", "time() - LastHeardFrom")
+        seconds = elastic_pool.run(elastic_pool.manager, *silence)
+        if int(seconds.split()[0]) <= 10:
+            raise NotYetError(f"silent for {seconds} s")
+
+    wait_for("two updates and a half to be missing", silent, 60)
+    job = elastic_pool.submit(shell_job("true", requirements=there))
+
+    def refused() -> None:
+        if not job.attribute("LastRejMatchTime").isdigit():
+            raise NotYetError(f"matched: {job.attribute('NumJobMatches')}, status {job.attribute('JobStatus')}")
+
+    wait_for("the negotiator to find no executor for it", refused, 30)
+    assert job.attribute("NumJobMatches") == "undefined"
+    elastic_pool.clear_queue()
+
+
+def test_an_executor_whose_daemons_were_killed_takes_its_ads_along(elastic_pool: Pool) -> None:
+    cpu = group("cpu", 1, maxUnavailable=1)
+    settle(elastic_pool, cpu, group("frail", 1, drainTimeout="1s"))
+    dead = elastic_pool.executor("frail")
+    elastic_pool.wait_executors({elastic_pool.executor("cpu"), dead}, 60)
+    elastic_pool.run(dead, "pkill", "-STOP", "condor_startd")
+
+    elastic_pool.apply({"executors": [cpu]})
+
+    elastic_pool.kubectl("wait", "--for=delete", f"pod/{dead}", "--timeout=90s", seconds=100)
+    assert elastic_pool.executors_in_collector() == {elastic_pool.executor("cpu")}
 
 
 def _objects(pool: Pool) -> set[tuple[str, str]]:

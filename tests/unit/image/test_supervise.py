@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -55,13 +56,18 @@ class Container:
         (root / "dev/termination-log").write_text("")
         self.output = root / "stdout"
         self.process: subprocess.Popen[bytes] | None = None
-        self.program("condor_config_val", "#!/bin/sh\nexit 0\n")
+        self.verdict()
+        self.program("condor_advertise", "#!/bin/sh\nexit 0\n")
         self.master()
 
     def program(self, name: str, text: str) -> None:
         path = self.bin / name
         path.write_text(text)
         path.chmod(0o755)
+
+    def verdict(self, problem: str = "") -> None:
+        """Let the check of the configuration find a problem, or none; by setpriv, as nobody could not read these directories."""
+        self.program("setpriv", f"#!/bin/sh\necho '{problem}'\nexit 1\n" if problem else "#!/bin/sh\nexit 0\n")
 
     def master(self, on_term: str = "exit 0", body: str = "") -> None:
         text = MASTER.format(log=self.root / "var/log/condor", on_term=on_term, body=body)
@@ -112,6 +118,24 @@ def test_sigterm_is_passed_on_and_ends_with_status_0(container: Container) -> No
     assert "[master] to stderr" in container.text()
 
 
+def test_an_executor_whose_master_was_killed_leaves_no_ad_behind(container: Container) -> None:
+    container.master(body="kill -KILL $$")
+    container.start()
+    assert container.exit_code() == 128 + signal.SIGKILL
+    ads = (container.root / "run/condor/farewell").read_text()
+    assert ads.count(f'Requirements = Machine == "{socket.getfqdn()}"') == 2
+    assert 'TargetType = "Machine"' in ads
+
+
+def test_a_collector_that_does_not_take_the_farewell_is_told_of_and_keeps_nobody(container: Container) -> None:
+    container.program("condor_advertise", "#!/bin/sh\necho no collector\nexit 1\n")
+    container.start()
+    container.expect("[master] up")
+    container.signal(signal.SIGTERM)
+    assert container.exit_code() == 0
+    assert "the collector may still list this executor: no collector" in container.text()
+
+
 def test_a_sigterm_that_comes_first_of_all_is_not_lost(container: Container) -> None:
     dockerfile = (LIBRARY.parents[3] / "Dockerfile").read_text()
     before = ("/usr/bin/env", "--block-signal=TERM")
@@ -124,7 +148,7 @@ def test_a_sigterm_that_comes_first_of_all_is_not_lost(container: Container) -> 
         assert container.process.poll() is None
     container.signal(signal.SIGTERM)
     assert container.exit_code() == 0
-    assert "SIGTERM: 0 running jobs" in container.text()
+    assert "[pool-init] SIGTERM: " in container.text()
     assert "[master] up" not in container.text()
 
 
@@ -173,19 +197,31 @@ def test_sighup_and_changed_configuration_are_a_reconfig(container: Container) -
 def test_a_refused_change_never_reaches_the_daemons(container: Container) -> None:
     container.start("manager")
     container.expect("[master] up")
-    container.program("condor_config_val", "#!/bin/sh\necho Configuration Error Line 3 >&2\nexit 1\n")
+    container.verdict("50-00-x-y, line 3: this is no setting")
     (container.config / "50-user.conf").write_text("nonsense\n")
-    container.expect("refuses the configuration: Configuration Error Line 3; the daemons keep the old one")
+    container.expect("refuses the configuration: 50-00-x-y, line 3: this is no setting; the daemons keep the old one")
     assert "got HUP" not in container.text()
 
 
 def test_a_refused_configuration_ends_with_a_reason(container: Container) -> None:
-    container.program("condor_config_val", "#!/bin/sh\necho Configuration Error Line 3 >&2\nexit 1\n")
+    container.verdict("50-00-x-y, line 3: this is no setting")
     container.start("manager")
     assert container.exit_code() == 1
     assert "HTCondor refuses the configuration" in container.text()
-    assert "Configuration Error Line 3" in (container.root / "dev/termination-log").read_text()
+    assert "50-00-x-y, line 3: this is no setting" in (container.root / "dev/termination-log").read_text()
     assert "[master] up" not in container.text()
+
+
+def test_the_managers_check_answers_on_its_socket(container: Container) -> None:
+    container.start("manager")
+    container.expect("[master] up")
+    container.program("setpriv", '#!/bin/sh\necho "$@" | grep -q " pool-config-check -$" && tr a-z A-Z\n')
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(container.root / "run/condorpool/check.sock"))
+        client.sendall(b"question")
+        client.shutdown(socket.SHUT_WR)
+        client.settimeout(DEADLINE)
+        assert client.makefile().read() == "QUESTION"
 
 
 def test_a_master_that_dies_gives_its_status(container: Container) -> None:
