@@ -56,12 +56,16 @@ class Layout:
         return self.path("/home")
 
     @property
+    def check_socket(self) -> str:
+        return self.path("/run/condorpool/check.sock")
+
+    @property
     def termination_log(self) -> str:
         return self.path("/dev/termination-log")
 
 
 CONDOR_DIRECTORIES = {
-    "manager": ("/run/condor", "/var/log/condor", "/var/lib/condor/spool"),
+    "manager": ("/run/condor", "/var/log/condor", "/var/lib/condor/spool", "/run/condorpool"),
     "submitter": ("/run/condor", "/var/log/condor", "/var/lib/condor/spool", "/run/condorpool"),
     "executor": ("/run/condor", "/var/log/condor", "/var/lib/condor/execute"),
     "sshd": (),

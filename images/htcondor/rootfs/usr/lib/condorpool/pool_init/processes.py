@@ -9,16 +9,24 @@ from .loop import Loop
 READ_SIZE = 16384
 
 
-def spawn(argv: Sequence[str], environ: Mapping[str, str], output: int, *, errors_only: bool = False) -> int:
-    """Start a program with default signals, its stderr and (unless `errors_only`) stdout on `output`; returns its pid."""
-    stdout = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0) if errors_only else (os.POSIX_SPAWN_DUP2, output, 1)
-    # Python ignores SIGPIPE, and an ignored signal would survive the exec
+def spawn(argv: Sequence[str], environ: Mapping[str, str], output: int) -> int:
+    """Start a program with its stdout and stderr on `output`; returns its pid."""
+    return _spawn(argv, environ, [(output, 1), (output, 2)])
+
+
+def spawn_on(argv: Sequence[str], environ: Mapping[str, str], channel: int) -> int:
+    """Start a program that reads from and writes to a socket, its complaints on our own stderr; returns its pid."""
+    return _spawn(argv, environ, [(channel, 0), (channel, 1)])
+
+
+def _spawn(argv: Sequence[str], environ: Mapping[str, str], descriptors: Sequence[tuple[int, int]]) -> int:
     return os.posix_spawnp(
         argv[0],
         list(argv),
         dict(environ),
-        file_actions=[stdout, (os.POSIX_SPAWN_DUP2, output, 2)],
+        file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in descriptors],
         setsigmask=[],
+        # Python ignores SIGPIPE, and an ignored signal would survive the exec
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
     )
 
@@ -106,14 +114,13 @@ class Command:
         *,
         limit: float,
         finished: Callable[[int, str], None],
-        errors_only: bool = False,
     ) -> None:
         self._loop = loop
         self._finished = finished
         self._chunks: list[bytes] = []
         self._timed_out = False
         self._output = Output(loop, self._chunks.append)
-        self._pid = spawn(argv, environ, self._output.write_end, errors_only=errors_only)
+        self._pid = spawn(argv, environ, self._output.write_end)
         self._output.child_started()
         self._timer = loop.later(limit, self._time_over)
         reaper.watch(self._pid, self._exited)

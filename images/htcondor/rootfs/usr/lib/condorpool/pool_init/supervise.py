@@ -2,12 +2,15 @@
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Mapping
 
 from .accounts import install_slot_accounts
 from .beacon import PORT, Beacon, name_servers
+from .check import LIMIT, CheckServer, check_command
 from .collector import LONGEST_WAIT, RETRY, CollectorWatch, Identity, answers, parse_identity
 from .drain import Shutdown
+from .farewell import ADVERTISE, farewell_ads
 from .homes import create_homes
 from .layout import Layout, prepare
 from .logs import LogDirectory, Tagger, say, write_stdout
@@ -27,8 +30,6 @@ CHECK_LIMIT = 5.0
 SCHEDD_PATIENCE = 25
 
 MASTER = ("condor_master", "-f")
-# expands every knob: two macros that refer to each other make a daemon spin for ever, and this check too
-CONFIG_CHECK = ("condor_config_val", "-dump", "-expanded")
 # its ad has no DaemonStartTime
 COLLECTOR_IDENTITY = ("condor_status", "-collector", "-af", "MyAddress", "StatsLastUpdateTime - StatsLifetime")
 
@@ -55,6 +56,8 @@ class Supervisor:
     def run(self) -> int:
         self._handle_signals()
         prepare(self._settings.role, self._layout)
+        if self._settings.role == "manager":
+            CheckServer(self._loop, self._reaper, self._layout.check_socket).start()
         self._install_accounts()
         if not self._configuration_accepted():
             return 1
@@ -130,13 +133,8 @@ class Supervisor:
 
     def _configuration_accepted(self) -> bool:
         """Wait for HTCondor's own judgement; a refusal is also the container's termination message."""
-        if self._settings.role == "sshd":
-            return self._accepted(self._sshd_check(), "sshd")
-        return self._accepted(CONFIG_CHECK, "HTCondor")
-
-    def _accepted(self, check: tuple[str, ...], judge: str) -> bool:
         verdict: list[str] = []
-        self._check(check, judge, verdict.append)
+        self._check(verdict.append)
         self._loop.run_until(lambda: bool(verdict))
         if not verdict[0]:
             return True
@@ -144,14 +142,17 @@ class Supervisor:
         self._leave_message(verdict[0])
         return False
 
-    def _check(self, check: tuple[str, ...], judge: str, done: Callable[[str], None]) -> None:
+    def _check(self, done: Callable[[str], None]) -> None:
         """Calls `done` with what is wrong with the configuration, an empty text if nothing is."""
+        role = self._settings.role
+        check = self._sshd_check() if role == "sshd" else check_command(role, self._layout.config)
+        judge = "sshd" if role == "sshd" else "HTCondor"
 
         def finished(code: int, text: str) -> None:
-            reason = "no verdict within 5 s, perhaps two macros refer to each other" if code == 124 else text
-            done("" if code == 0 else f"{judge} refuses the configuration: {' '.join(reason.split())}")
+            reason = f"no verdict within {LIMIT:.0f} s" if code == 124 else "; ".join(text.splitlines())
+            done("" if code == 0 else f"{judge} refuses the configuration: {reason}")
 
-        Command(self._loop, self._reaper, check, self._environ, limit=CHECK_LIMIT, finished=finished, errors_only=True)
+        Command(self._loop, self._reaper, check, self._environ, limit=LIMIT, finished=finished)
 
     def _leave_message(self, text: str) -> None:
         path = self._layout.termination_log
@@ -204,6 +205,11 @@ class Supervisor:
         if self._output is not None:
             self._output.drain()
         self._tagger.flush()
+        if self._settings.role == "executor":
+            try:
+                self._say_farewell()
+            except OSError as error:
+                say(f"the collector may still list this executor: {error}")
         linger = self._shutdown.linger()
         if linger:
             say(f"condor_master has ended; the address stays {linger:.0f} s for shadows that still call")
@@ -212,6 +218,20 @@ class Supervisor:
         code = self._exit_code or 0
         say(f"{'sshd' if self._settings.role == 'sshd' else 'condor_master'} ended with status {code}")
         return code
+
+    def _say_farewell(self) -> None:
+        path = self._layout.path("/run/condor/farewell")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(farewell_ads(socket.getfqdn()))
+        codes: list[int] = []
+
+        def finished(code: int, text: str) -> None:
+            codes.append(code)
+            if code != 0:
+                say(f"the collector may still list this executor: {text or 'no answer in time'}")
+
+        Command(self._loop, self._reaper, (*ADVERTISE, path), self._environ, limit=CHECK_LIMIT, finished=finished)
+        self._loop.run_until(lambda: bool(codes))
 
     # changes
 
@@ -243,10 +263,6 @@ class Supervisor:
 
     def _check_and_reload(self, reason: str) -> None:
         self._pending_reload = False
-        check: tuple[str, ...] = CONFIG_CHECK
-        judge = "HTCondor"
-        if self._settings.role == "sshd":
-            check, judge = self._sshd_check(), "sshd"
 
         def done(problem: str) -> None:
             if problem:
@@ -255,7 +271,7 @@ class Supervisor:
             say(f"{reason}: reconfig")
             self._send([signal.SIGHUP])
 
-        self._check(check, judge, done)
+        self._check(done)
 
     def _watch_collector(self, peer: str | None) -> None:
         if self._settings.collector is not None:
