@@ -17,6 +17,7 @@ from .labels import FIELD_MANAGER
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
+MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -97,6 +98,15 @@ class Kube:
         ]
         path = kind_of(obj).path(meta["namespace"], meta["name"])
         await self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, body=steps, content_type=JSON_PATCH)
+
+    async def annotate(self, kind: Kind, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
+        """Set annotations of the object of this UID; one that is gone, or is another by now, is no error."""
+        body = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
+        try:
+            await self._json("PATCH", kind.path(namespace, name), body=body, content_type=MERGE_PATCH)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
 
     async def apply_status(self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any]) -> None:
         """Apply the status of an object; fields that it no longer holds go."""

@@ -9,7 +9,7 @@ from typing import Any
 from . import labels
 from .discovery import CalicoApi
 from .errors import ApiError
-from .kinds import APPLIED, CALICO_POLICY, CLAIM, POD, SECRET, Kind, kind_of
+from .kinds import APPLIED, CALICO_POLICY, CLAIM, CONFIG_MAP, POD, SECRET, Kind, kind_of
 from .kube import Kube
 from .pool import Pool, PoolKey
 
@@ -170,7 +170,9 @@ class Observer:
 def _slim(kind: Kind, obj: Obj) -> Obj:
     """Return an object without what nobody here reads: pods come by the thousand."""
     meta = obj["metadata"]
-    meta.pop("managedFields", None)
+    fields = meta.pop("managedFields", ())
+    if kind in (CONFIG_MAP, SECRET):  # what was written when
+        meta["managedFields"] = [{key: one.get(key) for key in ("manager", "operation", "time")} for one in fields]
     if kind == CALICO_POLICY:  # Calico 3.29.0 to 3.29.3 put the name of their tier in front
         meta["name"] = meta["name"].removeprefix("default.")
     if kind != POD:
@@ -179,7 +181,10 @@ def _slim(kind: Kind, obj: Obj) -> Obj:
     conditions = [
         {"type": "Ready", "status": one["status"]} for one in status.get("conditions", ()) if one["type"] == "Ready"
     ]
-    kept = ("name", "namespace", "uid", "labels", "annotations", "deletionTimestamp", "deletionGracePeriodSeconds")
+    kept = (
+        *("name", "namespace", "uid", "labels", "annotations"),
+        *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+    )
     return {
         "apiVersion": obj["apiVersion"],
         "kind": obj["kind"],

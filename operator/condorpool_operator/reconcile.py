@@ -26,6 +26,7 @@ from .observe import Children, Observer
 from .pool import Pool, PoolKey
 from .problems import NAMESPACE_ENDS, reason_of, unreadable, unseen_problems
 from .references import read_accounts, read_configs, referenced
+from .refresh import refresh_pods
 from .remains import end_with_namespace, hurry, namespace_ends
 from .replace import replace_outdated
 from .settings import Settings
@@ -143,12 +144,17 @@ class Reconciler:
         return context, config_problems + user_problems
 
     async def _converge(self, context: Context, children: Children, *, complete: bool) -> tuple[list[Problem], float]:
-        """Apply, then remove what is no longer wanted if nothing failed, then replace outdated executors.
+        """Apply, let pods see new files, remove what is no longer wanted if nothing failed, then replace outdated executors.
 
         Return what went wrong, and after how many seconds there is more to do.
         """
         desired, later = desired_objects(context), math.inf
         problems = await apply_objects(self._kube, context.pool, desired, children)
+        try:
+            await refresh_pods(self._kube, context.pool, context.names, children)
+        except ApiError as error:
+            what = f"pods cannot be annotated, so changed files reach them only within two minutes: {error.message}"
+            problems.append(Problem(ConditionType.CONFIG_VALID, reason_of(error), what))
         try:
             if complete and not problems:
                 later = await prune(self._kube, context.pool, desired, children, datetime.now(UTC))

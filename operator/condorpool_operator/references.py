@@ -11,7 +11,7 @@ from . import labels, naming
 from .accounts import Login, PasswordHasher, update_accounts
 from .api.status import ConditionType, Reason
 from .api.v1alpha1 import Config, SecretKeyReference, User
-from .builders.config import USER_PREFIX, user_file_name
+from .builders.config import user_file_name, user_files
 from .builders.context import Account
 from .builders.knobs import findings
 from .kinds import CLAIM, CONFIG_MAP, SECRET
@@ -65,6 +65,28 @@ def _configs(pool: Pool) -> list[tuple[str, str, Config]]:
     ]
 
 
+def _references(pool: Pool) -> dict[str, list[tuple[str, str]]]:
+    """Return (path in the spec, ConfigMap) by component, in the order in which they are read."""
+    pool_wide = [("spec.config", reference.name) for reference in pool.spec.config.config_map_refs]
+    return {
+        component: pool_wide + [(path, reference.name) for reference in own.config_map_refs]
+        for component, path, own in _configs(pool)
+    }
+
+
+def place_of(pool: Pool, component: str, file_name: str) -> str:
+    """Return where the user finds a file of a component's: the reference in the spec, and the key in the ConfigMap."""
+    for position, (path, name) in enumerate(_references(pool)[component]):
+        prefix = user_file_name(position, name, "")
+        if file_name.startswith(prefix):
+            return _place(path, name, file_name.removeprefix(prefix))
+    return file_name
+
+
+def _place(path: str, name: str, key: str) -> str:
+    return f"{path}.configMapRefs[{name}]: key {key}"
+
+
 async def read_configs(
     kube: Kube, pool: Pool, names: Names, children: Children
 ) -> tuple[dict[str, dict[str, str]], list[Problem]]:
@@ -77,18 +99,14 @@ async def read_configs(
     }
     result: dict[str, dict[str, str]] = {}
     problems = {}
-    for component, path, own in _configs(pool):
+    for component, references in _references(pool).items():
         try:
-            pool_wide = [("spec.config", reference.name) for reference in pool.spec.config.config_map_refs]
-            mine = [(path, reference.name) for reference in own.config_map_refs]
-            result[component] = _files(pool_wide + mine, found)
+            result[component] = _files(references, found)
         except UnusableError as error:
             problems[str(error)] = Problem(ConditionType.CONFIG_VALID, error.reason, str(error))
-            live = children.get(CONFIG_MAP, names.config(component))
-            if live is not None:
-                result[component] = {
-                    key: text for key, text in live.get("data", {}).items() if key.startswith(USER_PREFIX)
-                }
+            mounted = user_files(children.get(CONFIG_MAP, names.config(component)))
+            if mounted is not None:
+                result[component] = mounted
     return result, list(problems.values())
 
 
@@ -111,7 +129,7 @@ def _files(references: list[tuple[str, str]], found: Mapping[str, Mapping[str, A
             if len(file_name) > _NAME_LIMIT:
                 raise UnusableError(Reason.CONFIG_MAP_INVALID, f"{where}: the key {key[:40]}… is too long: shorten it")
             if refused := findings(text):
-                raise UnusableError(Reason.CONFIG_MAP_INVALID, f"{where}: key {key}, {refused[0]}")
+                raise UnusableError(Reason.CONFIG_MAP_INVALID, f"{_place(path, name, key)}, {refused[0]}")
             files[file_name] = text
     return files
 

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     API_UNAVAILABLE = "ApiUnavailable"
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
     CONFIG_MAP_INVALID = "ConfigMapInvalid"
+    CONFIG_UNCHECKED = "ConfigUnchecked"
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_INVALID = "SecretInvalid"
     RESOLVED = "Resolved"

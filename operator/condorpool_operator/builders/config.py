@@ -1,11 +1,13 @@
 """HTCondor's and sshd's configuration: the operator's defaults, the user's files, the settings that the operator owns."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import naming
 from ..api.v1alpha1 import Ssh
+from ..naming import Names
 from .context import Context
 
 _templates = Environment(
@@ -32,24 +34,36 @@ def user_file_name(position: int, reference: str, key: str) -> str:
     return f"{USER_PREFIX}{position:02d}-{reference}-{key}"
 
 
-def build_config(context: Context, component: str, role: str) -> dict[str, Any]:
-    """Return the ConfigMap of one component: its keys, in lexical order, are what the daemons read."""
+def user_files(config_map: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Return the user's files in a component's live ConfigMap; None where there is none yet."""
+    if config_map is None:
+        return None
+    return {name: text for name, text in (config_map.get("data") or {}).items() if name.startswith(USER_PREFIX)}
+
+
+def config_files(names: Names, component: str, role: str, user_files: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of a component by name: in lexical order they are what its daemons read."""
     values = {
-        "pool": context.pool.name,
-        "trust_domain": context.names.trust_domain,
-        "manager_host": context.names.manager_host,
+        "pool": names.pool,
+        "trust_domain": names.trust_domain,
+        "manager_host": names.manager_host,
         "group": component,
     }
+    return {
+        DEFAULTS_FILE: render(f"{role}-defaults.conf.j2", **values),
+        **user_files,
+        OWNED_FILE: render(f"{role}-operator.conf.j2", **values),
+    }
+
+
+def build_config(context: Context, component: str, role: str) -> dict[str, Any]:
+    """Return the ConfigMap of one component."""
     group = component if role == naming.EXECUTOR else None
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": context.metadata(context.names.config(component), role, group),
-        "data": {
-            DEFAULTS_FILE: render(f"{role}-defaults.conf.j2", **values),
-            **context.user_config[component],
-            OWNED_FILE: render(f"{role}-operator.conf.j2", **values),
-        },
+        "data": config_files(context.names, component, role, context.user_config[component]),
     }
 
 

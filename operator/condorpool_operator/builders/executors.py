@@ -10,6 +10,7 @@ from ..api.v1alpha1 import ExecutorGroup
 from . import pods
 from .config import build_config
 from .context import Context
+from .knobs import restart_annotation
 from .sizes import Advertised, advertised, executor_resources
 
 GRACE_MARGIN_SECONDS = 60
@@ -112,7 +113,7 @@ def _stateful_set(context: Context, group: ExecutorGroup, name: str, selector: d
             "execute": {"emptyDir": {}},
         },
         duration_seconds(group.drain_timeout) + GRACE_MARGIN_SECONDS,
-        annotations=KEEP,
+        annotations=KEEP | restart_annotation(naming.EXECUTOR, context.user_config[group.name]),
     )
     template["spec"].setdefault("topologySpreadConstraints", _spread(selector))
     template["metadata"]["annotations"][labels.TEMPLATE_HASH] = template_hash(template)

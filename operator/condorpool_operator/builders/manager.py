@@ -6,6 +6,7 @@ from .. import labels, naming
 from . import pods
 from .config import build_config
 from .context import Context
+from .knobs import restart_annotation
 
 LIMITS = {"memory": "1Gi"}
 REQUESTS = {"cpu": "50m", "memory": "128Mi"}
@@ -41,6 +42,7 @@ def build_manager(context: Context) -> list[dict[str, Any]]:
             "keys": pods.secret_volume(names.signing_keys),
         },
         GRACE_SECONDS,
+        annotations=restart_annotation(naming.MANAGER, context.user_config[naming.MANAGER]),
         hostname=names.manager,
     )
     deployment = {

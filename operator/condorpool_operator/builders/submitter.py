@@ -9,6 +9,7 @@ from . import pods
 from .config import build_config, build_sshd_config
 from .context import Context
 from .credentials import build_users
+from .knobs import restart_annotation
 
 LIMITS = {"memory": "2Gi"}
 REQUESTS = {"cpu": "50m", "memory": "128Mi"}
@@ -150,6 +151,14 @@ def _stateful_set(context: Context) -> dict[str, Any]:
             "replicas": 1,
             "serviceName": names.submitter,
             "selector": {"matchLabels": selector},
-            "template": pods.pod_template(context, spec, selector, containers, volumes, GRACE_SECONDS),
+            "template": pods.pod_template(
+                context,
+                spec,
+                selector,
+                containers,
+                volumes,
+                GRACE_SECONDS,
+                annotations=restart_annotation(naming.SUBMITTER, context.user_config[naming.SUBMITTER]),
+            ),
         },
     }

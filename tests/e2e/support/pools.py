@@ -104,7 +104,7 @@ def lab_spec() -> dict[str, Any]:
 def lab_objects(logins: Logins) -> list[dict[str, Any]]:
     """Return the ConfigMaps and Secrets of the lab pool."""
     return [
-        knobs("knobs", wide="wide", layer="pool", hostile=True),
+        knobs("knobs", "E2E_WIDE = wide", layer="pool"),
         knobs("manager-knobs", layer="manager"),
         knobs("submitter-knobs", layer="submitter"),
         knobs("cpu-knobs", layer="cpu"),
@@ -114,12 +114,6 @@ def lab_objects(logins: Logins) -> list[dict[str, Any]]:
     ]
 
 
-def knobs(name: str, *, layer: str, wide: str | None = None, hostile: bool = False) -> dict[str, Any]:
-    """Return a ConfigMap that sets E2E_LAYER and E2E_WIDE, and that tries to take over what the operator owns."""
-    lines = [f"E2E_LAYER = {layer}"]
-    if wide is not None:
-        lines.append(f"E2E_WIDE = {wide}")
-    if hostile:
-        lines += ["DAEMON_LIST = MASTER", "TRUST_DOMAIN = elsewhere", "ALLOW_WRITE = *", "ALLOW_DAEMON = *"]
-        lines += ["ALLOW_ADMINISTRATOR = *", "ALLOW_ADVERTISE_SCHEDD = *"]
-    return config_map(name, knobs="\n".join(lines) + "\n")
+def knobs(name: str, *lines: str, layer: str) -> dict[str, Any]:
+    """Return a ConfigMap with one file, knobs.conf, that sets E2E_LAYER in its first line."""
+    return config_map(name, knobs="\n".join((f"E2E_LAYER = {layer}", *lines)) + "\n")

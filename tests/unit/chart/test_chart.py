@@ -110,7 +110,7 @@ def test_rights_are_those_that_the_code_uses(cluster_wide: Objects) -> None:
         ("condorpool.dev", "condorpools"): {"get", "list", "watch"},
         ("condorpool.dev", "condorpools/status"): {"patch"},
         ("condorpool.dev", "condorpools/finalizers"): {"update"},
-        ("", "pods"): {"list", "watch", "delete"},
+        ("", "pods"): {"list", "watch", "patch", "delete"},
         ("", "events"): {"create"},
         ("", "namespaces"): {"get"},
         ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
