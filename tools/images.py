@@ -18,6 +18,7 @@ OPERATOR = "condorpool/operator:dev"
 HTCONDOR = "condorpool/htcondor:dev"
 
 CONTEXT = BUILD / "operator"
+ROLE_CONTEXT = BUILD / "htcondor"
 LOCK = ROOT / "requirements" / "runtime.txt"
 UV = ROOT / ".venv" / "bin" / "uv"
 
@@ -41,12 +42,15 @@ def stage_wheels(console: Console) -> None:
 
 
 def stage_code() -> None:
-    """Copy the operator's package into the build context."""
-    target = CONTEXT / "condorpool_operator"
+    """Copy the operator's package into its build context, and the agent's into that of the role image."""
+    _copy(ROOT / "operator" / "condorpool_operator", CONTEXT / "condorpool_operator")
+    _copy(ROOT / "images" / "htcondor", ROLE_CONTEXT)
+    _copy(ROOT / "operator" / "condorpool_agent", ROLE_CONTEXT / "condorpool_agent")
+
+
+def _copy(source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(
-        ROOT / "operator" / "condorpool_operator", target, ignore=shutil.ignore_patterns("__pycache__", ".*_cache")
-    )
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
 
 
 def build(console: Console, tag: str, dockerfile: Path, context: Path) -> None:
@@ -58,9 +62,9 @@ def build(console: Console, tag: str, dockerfile: Path, context: Path) -> None:
 
 def build_images(console: Console, *, load: bool) -> None:
     """Build both images and, if asked to, load them."""
-    build(console, HTCONDOR, ROOT / "images/htcondor/Dockerfile", ROOT / "images/htcondor")
-    stage_wheels(console)
     stage_code()
+    build(console, HTCONDOR, ROOT / "images/htcondor/Dockerfile", ROLE_CONTEXT)
+    stage_wheels(console)
     build(console, OPERATOR, ROOT / "images/operator/Dockerfile", CONTEXT)
     if load:
         console.run([sys.executable, "-m", "devcluster", "load", OPERATOR, HTCONDOR])
