@@ -6,24 +6,34 @@ the key at hand, so a crash between the two objects heals itself.
 
 import secrets
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
 
 from . import naming
-from .builders.context import Credentials
-from .builders.credentials import HOST_KEY_FILE, TOKEN_FILE
+from .builders.context import AgentCredentials, Credentials
+from .builders.credentials import CERTIFICATE_FILE, HOST_KEY_FILE, METRICS_TOKEN_FILE, PRIVATE_KEY_FILE, TOKEN_FILE
 from .naming import Names
 from .observe import Children
 
 SCOPES = {
     naming.SUBMITTER: ("ADVERTISE_SCHEDD", "ADVERTISE_MASTER", "READ"),
     naming.EXECUTOR: ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"),
+    naming.MONITOR: ("READ",),
 }
-"""What each role's token may do, in HTCondor's authorization levels; the manager needs none."""
+"""What each role's token may do, in HTCondor's authorization levels; the manager's daemons need none."""
+
+CERTIFICATE_DAYS = 3650
+RENEWAL_DAYS = 365
+"""The agent serves a new certificate when the kubelet has brought it, up to two minutes later: rarely, and long before it has to."""
 
 _SCRAMBLE = bytes.fromhex("deadbeef")
 _KEY_BYTES = 64
@@ -40,7 +50,47 @@ def complete_credentials(names: Names, children: Children, *, ssh: bool) -> Cred
             token if token_is_good(token, key, role, names.trust_domain) else new_token(key, role, names.trust_domain)
         )
     host_key = children.secret(names.host_keys).get(HOST_KEY_FILE) or new_host_key() if ssh else None
-    return Credentials(signing_keys, tokens, host_key)
+    return Credentials(signing_keys, tokens, host_key, complete_agent(names, children.secret(names.agent)))
+
+
+def complete_agent(names: Names, files: Mapping[str, bytes]) -> AgentCredentials:
+    """Return the agent's credentials: those of its Secret, made anew where one is missing or the certificate ends within a year."""
+    certificate, private_key = files.get(CERTIFICATE_FILE, b""), files.get(PRIVATE_KEY_FILE, b"")
+    if not certificate_is_good(certificate, private_key, names.manager_host):
+        certificate, private_key = new_certificate(names.manager_host)
+    token = files.get(TOKEN_FILE) or secrets.token_urlsafe(32).encode()
+    metrics_token = files.get(METRICS_TOKEN_FILE) or secrets.token_urlsafe(32).encode()
+    return AgentCredentials(certificate, private_key, token, metrics_token)
+
+
+def new_certificate(host: str) -> tuple[bytes, bytes]:
+    """Return a self-signed certificate for a host and its private key, in PEM: whoever is to trust it is given it."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "CondorPool")]
+    )  # a host name may exceed a common name
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=CERTIFICATE_DAYS))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, SHA256())
+    )
+    return (
+        certificate.public_bytes(Encoding.PEM),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+
+
+def certificate_is_good(certificate: bytes, private_key: bytes, host: str) -> bool:
+    """Return whether a certificate is for this host and of this key, and goes on for a year."""
+    try:
+        parsed, key = x509.load_pem_x509_certificate(certificate), load_pem_private_key(private_key, None)
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    lasts = parsed.not_valid_after_utc - datetime.now(UTC) > timedelta(days=RENEWAL_DAYS)
+    return lasts and names.get_values_for_type(x509.DNSName) == [host] and parsed.public_key() == key.public_key()
 
 
 def new_signing_key() -> bytes:

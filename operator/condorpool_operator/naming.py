@@ -7,7 +7,11 @@ SUBMITTER = "submitter"
 EXECUTOR = "executor"
 """Roles: arguments of the image, and identities of the daemons (``executor@<trust domain>``)."""
 
+MONITOR = "monitor"
+"""Identity of the agent beside the manager's daemons."""
+
 CONDOR_PORT = 9618
+AGENT_PORT = 9619
 SSH_PORT = 22
 
 
@@ -58,6 +62,11 @@ class Names:
     def signing_keys(self) -> str:
         """Secret with the signing keys, mounted by the manager only."""
         return f"{self.pool}-signing-keys"
+
+    @property
+    def agent(self) -> str:
+        """Secret with the certificate of the manager's agent, its private key, and the tokens that open it."""
+        return f"{self.pool}-agent"
 
     @property
     def host_keys(self) -> str:

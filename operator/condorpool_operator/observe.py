@@ -181,6 +181,7 @@ def _slim(kind: Kind, obj: Obj) -> Obj:
     conditions = [
         {"type": "Ready", "status": one["status"]} for one in status.get("conditions", ()) if one["type"] == "Ready"
     ]
+    containers = [{"name": one["name"], "ready": one["ready"]} for one in status.get("containerStatuses") or ()]
     kept = (
         *("name", "namespace", "uid", "labels", "annotations"),
         *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
@@ -189,5 +190,5 @@ def _slim(kind: Kind, obj: Obj) -> Obj:
         "apiVersion": obj["apiVersion"],
         "kind": obj["kind"],
         "metadata": {key: meta[key] for key in kept if key in meta},
-        "status": {"conditions": conditions, "hostIP": status.get("hostIP")},
+        "status": {"conditions": conditions, "containerStatuses": containers, "hostIP": status.get("hostIP")},
     }

@@ -24,14 +24,15 @@ from .minting import complete_credentials
 from .naming import Names
 from .observe import Children, Observer
 from .pool import Pool, PoolKey
+from .poolstate import Poller, Target
 from .problems import NAMESPACE_ENDS, reason_of, unreadable, unseen_problems
 from .references import read_accounts, read_configs, referenced
 from .refresh import refresh_pods
 from .remains import end_with_namespace, hurry, namespace_ends
 from .replace import replace_outdated
 from .settings import Settings
-from .snapshot import observe_pool
-from .status import Problem, compute_status, invalid_status, paused_status, transitions, unreadable_status
+from .snapshot import agent_is_ready, daemons_of, observe_pool
+from .status import Problem, Sight, compute_status, invalid_status, paused_status, transitions, unreadable_status
 from .watching import ReferenceIndex
 from .workqueue import RetryError
 
@@ -46,11 +47,14 @@ DOUBT_SECONDS = 10.0
 class Reconciler:
     """Reconciles one pool at a time per call; holds nothing about pools but what can be read again."""
 
-    def __init__(self, kube: Kube, settings: Settings, references: ReferenceIndex, calico: CalicoApi) -> None:
+    def __init__(
+        self, kube: Kube, settings: Settings, references: ReferenceIndex, calico: CalicoApi, poller: Poller
+    ) -> None:
         self._kube = kube
         self._settings = settings
         self._references = references
         self._calico = calico
+        self._poller = poller
         self._observer = Observer(kube, calico, settings.namespaces)
         self._hasher = PasswordHasher()
         self._doubts: dict[str, float] = {}
@@ -85,16 +89,19 @@ class Reconciler:
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._looked_at.discard((namespace, name))
             self._references.forget((namespace, name))
+            self._poller.forget((namespace, name))
             await hurry(self._kube, await self._observer.remains((namespace, name)))
             return None
         generation, previous, now = obj["metadata"]["generation"], obj.get("status") or {}, _now()
         try:
             pool = Pool.parse(obj)
         except PoolInvalidError as error:
+            self._poller.forget((namespace, name))
             await self._report(obj, invalid_status(generation, str(error), previous, now))
             return math.inf
         self._references.note((namespace, name), referenced(pool))
         if pool.spec.paused:
+            self._poller.forget((namespace, name))
             await self._report(obj, paused_status(generation, previous, now))
             return math.inf
         children = await self._observer.children(pool)
@@ -115,8 +122,9 @@ class Reconciler:
         if any(problem.condition is ConditionType.NETWORK_POLICY_ENFORCED for problem in problems):
             await self._look_at_calico()
         problems += self._not_as_asked(pool)
-        status = compute_status(generation, observe_pool(context, children, problems), previous, now)
-        return await self._conclude(obj, status, problems, later)
+        sight = self._sight(context, children)
+        status = compute_status(generation, observe_pool(context, children, problems, sight), previous, now)
+        return await self._conclude(obj, status, problems, min(later, sight.look_again))
 
     async def _conclude(
         self, obj: Mapping[str, Any], status: Mapping[str, Any], problems: Iterable[Problem], later: float
@@ -133,6 +141,14 @@ class Reconciler:
         if Reason.API_UNAVAILABLE in reasons:
             raise RetryError
         return min(later, REFUSED_RETRY_SECONDS) if reasons else later
+
+    def _sight(self, context: Context, children: Children) -> Sight:
+        """Return what the pool's agent told; it is asked by the poller, and never waited for."""
+        agent = context.credentials.agent
+        target = Target.of(context.names.manager_host, agent.certificate, agent.token)
+        expected = daemons_of(context, children)
+        key = (context.pool.namespace, context.pool.name)
+        return self._poller.sight(key, target if agent_is_ready(children) else None, expected)
 
     async def _context(self, pool: Pool, children: Children) -> tuple[Context, list[Problem]]:
         names = Names(pool.name, pool.namespace, self._settings.cluster_domain)

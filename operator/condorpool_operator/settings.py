@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     """Default pull policy of the role image."""
     cluster_domain: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = "cluster.local"
     """DNS domain of the cluster."""
+    operator_namespace: str = ""
+    """Namespace of the operator's own pod, which the pools' policies let in to the agents; empty outside the cluster: nobody."""
+    operator_labels: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+    """Labels of the operator's own pod, as key=value, comma-separated."""
     namespaces: Annotated[tuple[str, ...], NoDecode] = ()
     """Namespaces to watch, comma-separated; empty is the whole cluster."""
     dns_servers: Annotated[tuple[str, ...], NoDecode] = Field(default_factory=resolver_addresses)
@@ -48,6 +52,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("operator_labels", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+        return {key: label for key, _, label in pairs}
 
     @field_validator("dns_servers")
     @classmethod

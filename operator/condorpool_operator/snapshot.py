@@ -7,9 +7,10 @@ from . import labels, naming
 from .api.v1alpha1 import ExecutorGroup
 from .builders.context import Context
 from .builders.executors import replicas
+from .builders.pods import AGENT, CONDOR
 from .kinds import CALICO_POLICY, CLAIM, DEPLOYMENT, NETWORK_POLICY, SERVICE, STATEFUL_SET
 from .observe import Children
-from .status import Group, Observation, Problem, Workload
+from .status import Group, Observation, Problem, Sight, Workload
 
 Obj = Mapping[str, Any]
 
@@ -28,17 +29,36 @@ def is_ready(pod: Obj) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
+def container_is_ready(pod: Obj, name: str) -> bool:
+    """Return whether the kubelet calls one container of a pod ready."""
+    statuses = pod.get("status", {}).get("containerStatuses", ())
+    return any(one["name"] == name and one["ready"] for one in statuses)
+
+
 def is_outdated(pod: Obj, stateful_set: Obj) -> bool:
     """Return whether a pod was made from another template than the StatefulSet's, in what only a new pod can take on."""
     wanted = stateful_set["spec"]["template"]["metadata"]["annotations"][labels.TEMPLATE_HASH]
     return bool(pod["metadata"].get("annotations", {}).get(labels.TEMPLATE_HASH) != wanted)
 
 
-def observe_pool(context: Context, children: Children, problems: Iterable[Problem]) -> Observation:
+def agent_is_ready(children: Children) -> bool:
+    """Return whether the agent beside the manager's daemons can be asked."""
+    staying = [pod for pod in children.pods(naming.MANAGER) if not is_terminating(pod)]
+    return any(container_is_ready(pod, AGENT) for pod in staying)
+
+
+def daemons_of(context: Context, children: Children) -> frozenset[str]:
+    """Return the names by which the collector ought to know the daemons of all pods that are ready."""
+    workloads = (_manager(children, context), _submitter(children, context))
+    names = {workload.daemon for workload in workloads if workload.ready}
+    return frozenset(names.union(*(_group(children, context, group).pods for group in context.pool.spec.groups)))
+
+
+def observe_pool(context: Context, children: Children, problems: Iterable[Problem], sight: Sight) -> Observation:
     """Return what status needs to know of a valid pool."""
     names, ssh = context.names, context.pool.spec.submitter.ssh
     return Observation(
-        manager=_deployment(children.get(DEPLOYMENT, names.manager)),
+        manager=_manager(children, context),
         submitter=_submitter(children, context),
         groups=tuple(_group(children, context, group) for group in context.pool.spec.groups),
         problems=tuple(problems),
@@ -47,6 +67,7 @@ def observe_pool(context: Context, children: Children, problems: Iterable[Proble
         storage=_capacity(children, context),
         collector=names.collector,
         ssh_endpoint=None if ssh is None else ssh_endpoint(context, children),
+        sight=sight,
     )
 
 
@@ -56,27 +77,33 @@ def _capacity(children: Children, context: Context) -> str | None:
     return size
 
 
-def _deployment(live: Obj | None) -> Workload:
+def _manager(children: Children, context: Context) -> Workload:
+    """Return the manager's state by its daemons' container alone: whatever the agent beside it does, the pool works."""
+    name = context.names.manager
+    live = children.get(DEPLOYMENT, name)
     if live is None:
-        return Workload(ready=False, message="the manager does not exist yet")
+        return Workload(ready=False, message="the manager does not exist yet", daemon=name)
     status = live.get("status", {})
     seen = status.get("observedGeneration") == live["metadata"]["generation"]
     current = status.get("updatedReplicas", 0) == 1 and status.get("replicas", 0) == 1
-    if seen and current and status.get("readyReplicas", 0) == 1:
-        return Workload(ready=True, message="collector and negotiator are up")
-    return Workload(ready=False, message="the manager's pod is not ready: see its events and its log")
+    staying = [pod for pod in children.pods(naming.MANAGER) if not is_terminating(pod)]
+    if seen and current and any(container_is_ready(pod, CONDOR) for pod in staying):
+        return Workload(ready=True, message="collector and negotiator are up", daemon=name)
+    message = "the manager's pod is not ready: see its events and its log"
+    return Workload(ready=False, message=message, daemon=name)
 
 
 def _submitter(children: Children, context: Context) -> Workload:
-    live = children.get(STATEFUL_SET, context.names.submitter)
+    live, pod = children.get(STATEFUL_SET, context.names.submitter), context.names.submitter_pod
     if live is None:
-        return Workload(ready=False, message="the submitter does not exist yet")
+        return Workload(ready=False, message="the submitter does not exist yet", daemon=pod)
     status = live.get("status", {})
     seen = status.get("observedGeneration") == live["metadata"]["generation"]
     current = status.get("currentRevision") == status.get("updateRevision") and status.get("updatedReplicas", 0) == 1
     if seen and current and status.get("readyReplicas", 0) == 1:
-        return Workload(ready=True, message="the schedd is up")
-    return Workload(ready=False, message="the submitter's pod is not ready: see its events and its log")
+        return Workload(ready=True, message="the schedd is up", daemon=pod)
+    message = "the submitter's pod is not ready: see its events and its log"
+    return Workload(ready=False, message=message, daemon=pod)
 
 
 def _group(children: Children, context: Context, group: ExecutorGroup) -> Group:
@@ -92,6 +119,7 @@ def _group(children: Children, context: Context, group: ExecutorGroup) -> Group:
         ready=min(len(ready), desired),
         draining=len(pods) - len(staying),
         outdated=len(outdated),
+        pods=frozenset(pod["metadata"]["name"] for pod in ready),
     )
 
 

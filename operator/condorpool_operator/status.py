@@ -3,12 +3,15 @@
 Every condition carries the generation that it is about, so that `kubectl wait` never takes yesterday's Ready for today's.
 """
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from .api.status import ConditionType, Reason
 
+STATE = (ConditionType.STATE_KNOWN,)
+"""No part of Ready: a pool takes and runs jobs whether or not its agent tells of them."""
 COMPONENTS = (
     ConditionType.MANAGER_READY,
     ConditionType.SUBMITTER_READY,
@@ -42,21 +45,64 @@ class Problem:
 
 @dataclass(frozen=True)
 class Workload:
-    """A single-pod workload as its controller reports it."""
+    """A single-pod workload as its controller reports it, and the name by which its daemon is known in the collector."""
 
     ready: bool
     message: str
+    daemon: str
 
 
 @dataclass(frozen=True)
 class Group:
-    """One executor group: pods wanted, ready with the current template, draining, and outdated."""
+    """One executor group: pods wanted, ready with the current template, draining, and outdated; names of those that are ready."""
 
     name: str
     desired: int
     ready: int
     draining: int
     outdated: int
+    pods: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Slots as the collector knows them."""
+
+    total: int = 0
+    claimed: int = 0
+    draining: int = 0
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Jobs as the schedd told them to the collector."""
+
+    idle: int
+    running: int
+    held: int
+
+
+@dataclass(frozen=True)
+class State:
+    """What status shows of an agent's answer: slots by group, jobs, and the pods whose daemons the collector has heard lately."""
+
+    slots: Mapping[str, Slots]
+    jobs: Jobs
+    present: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is known by the pool's agent: its last state, or that it is silent, or nothing yet."""
+
+    state: State | None
+    silent: bool
+    absent: frozenset[str] = frozenset()
+    """Pods whose daemons have been missing from the collector for a while."""
+    doubted: frozenset[str] = frozenset()
+    """Pods whose daemons are missing, not for long."""
+    look_again: float = math.inf
+    """Seconds until time alone may change this."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +118,7 @@ class Observation:
     policy_mode: str
     storage: str | None
     ssh_endpoint: str | None
+    sight: Sight
 
 
 @dataclass(frozen=True)
@@ -91,7 +138,9 @@ def compute_status(generation: int, observation: Observation, previous: Mapping[
         ConditionType.SUBMITTER_READY: _workload(observation.submitter),
         ConditionType.EXECUTORS_READY: _groups(observation.groups),
         ConditionType.NETWORK_POLICY_ENFORCED: _policies(observation.policy_mode),
+        ConditionType.STATE_KNOWN: _state_known(observation, previous),
     }
+    findings |= _heard(findings, observation, previous)
     for condition in findings:
         found = [problem for problem in observation.problems if problem.condition is condition]
         if found:
@@ -104,8 +153,10 @@ def compute_status(generation: int, observation: Observation, previous: Mapping[
         "networkPolicy": {"mode": observation.policy_mode},
         "executors": [
             {"name": group.name, "desired": group.desired, "ready": group.ready, "draining": group.draining}
+            | _group_slots(group, observation.sight, previous)
             for group in observation.groups
         ],
+        **_figures(observation.sight, previous),
         "executorsReady": f"{sum(g.ready for g in observation.groups)}/{sum(g.desired for g in observation.groups)}",
     }
     submitter: dict[str, Any] = {}
@@ -116,6 +167,81 @@ def compute_status(generation: int, observation: Observation, previous: Mapping[
     if observation.storage is not None:
         submitter["storage"] = {"size": observation.storage}
     return status | ({"submitter": submitter} if submitter else {})
+
+
+def _figures(sight: Sight, previous: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the pool's slots and jobs: none while the agent is silent, the former ones while it has not been heard yet."""
+    if sight.state is None:
+        return {} if sight.silent else {key: previous[key] for key in ("slots", "jobs") if key in previous}
+    slots = [asdict(one) for one in sight.state.slots.values()]
+    total = {key: sum(one[key] for one in slots) for key in asdict(Slots())}
+    return {"slots": total, "jobs": asdict(sight.state.jobs)}
+
+
+def _group_slots(group: Group, sight: Sight, previous: Mapping[str, Any]) -> dict[str, Any]:
+    if sight.state is not None:
+        return {"slots": asdict(sight.state.slots.get(group.name, Slots()))}
+    before = {one["name"]: one for one in previous.get("executors") or ()}.get(group.name, {})
+    return {"slots": before["slots"]} if "slots" in before and not sight.silent else {}
+
+
+def _state_known(observation: Observation, previous: Mapping[str, Any]) -> _Finding:
+    sight = observation.sight
+    if sight.state is not None:
+        return _Finding("True", Reason.ANSWERING, "the pool's agent tells its slots and jobs")
+    if sight.silent and observation.manager.ready:
+        message = (
+            "the agent in the manager's pod does not answer the operator: see its container's log and the network "
+            "between them; the pool works on, its slots and jobs are not shown"
+        )
+        return _Finding("False", Reason.AGENT_SILENT, message)
+    unheard = _Finding("Unknown", Reason.PROGRESSING, "the pool's agent has not answered yet")
+    return unheard if sight.silent else _before(ConditionType.STATE_KNOWN, _OF_AGENT, previous) or unheard
+
+
+_OF_AGENT = (Reason.ANSWERING, Reason.AGENT_SILENT, Reason.PROGRESSING)
+
+
+def _before(condition: ConditionType, reasons: Iterable[Reason], previous: Mapping[str, Any]) -> _Finding | None:
+    """Return the former finding of a condition where it has one of these reasons."""
+    for one in previous.get("conditions") or ():
+        if one["type"] == condition and one["reason"] in reasons:
+            return _Finding(one["status"], Reason(one["reason"]), one["message"])
+    return None
+
+
+def _heard(
+    findings: Mapping[ConditionType, _Finding], observation: Observation, previous: Mapping[str, Any]
+) -> dict[ConditionType, _Finding]:
+    """Return what the collector's silence about daemons turns: components whose pods are ready, and that nobody can use.
+
+    What was found before stays until the agent, or time, has decided.
+    """
+    sight = observation.sight
+    daemons = {
+        ConditionType.MANAGER_READY: ("the negotiator", {observation.manager.daemon}),
+        ConditionType.SUBMITTER_READY: ("the schedd", {observation.submitter.daemon}),
+        ConditionType.EXECUTORS_READY: ("the startd", {pod for group in observation.groups for pod in group.pods}),
+    }
+    turned = {}
+    for condition, (daemon, pods) in daemons.items():
+        undecided = sight.doubted & pods if sight.state is not None else not sight.silent
+        before = _before(condition, (Reason.NOT_IN_COLLECTOR,), previous) if undecided else None
+        if findings[condition].status == "True" and sight.absent & pods:
+            turned[condition] = _not_in_collector(daemon, sight.absent & pods)
+        elif findings[condition].status == "True" and before is not None:
+            turned[condition] = before
+    return turned
+
+
+def _not_in_collector(daemon: str, pods: frozenset[str]) -> _Finding:
+    named = ", ".join(sorted(pods)[:_MOST_NAMED])
+    others = f" and {len(pods) - _MOST_NAMED} more" if len(pods) > _MOST_NAMED else ""
+    message = f"the collector has not heard of {daemon} of {named}{others}: see the daemon's lines in the pod's log"
+    return _Finding("False", Reason.NOT_IN_COLLECTOR, message)
+
+
+_MOST_NAMED = 5
 
 
 def invalid_status(generation: int, message: str, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
@@ -142,7 +268,7 @@ _VALID = _Finding("True", Reason.ACCEPTED, "the spec is valid")
 def _unjudged(
     accepted: _Finding, others: _Finding, generation: int, previous: Mapping[str, Any], now: str
 ) -> dict[str, Any]:
-    findings = {**dict.fromkeys((*VALIDITY, *COMPONENTS), others), ConditionType.ACCEPTED: accepted}
+    findings = {**dict.fromkeys((*VALIDITY, *COMPONENTS, *STATE), others), ConditionType.ACCEPTED: accepted}
     conditions = _conditions(findings, generation, previous, now)
     return {**previous, "observedGeneration": generation, "conditions": conditions}
 
@@ -208,7 +334,7 @@ def _groups(groups: Iterable[Group]) -> _Finding:
 def _conditions(
     findings: Mapping[ConditionType, _Finding], generation: int, previous: Mapping[str, Any], now: str
 ) -> list[dict[str, Any]]:
-    bad = [(kind, finding) for kind, finding in findings.items() if finding.status != "True"]
+    bad = [(kind, finding) for kind, finding in findings.items() if finding.status != "True" and kind not in STATE]
     first = bad[0] if bad else None
     stuck = [finding for kind, finding in bad if finding.status == "False" and finding.reason in STALLING]
     ready = (

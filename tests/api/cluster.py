@@ -92,6 +92,29 @@ class Cluster:
 
         eventually(reported, f"a status of {pool} at its present generation")
 
+    def manager_pod(self, pool: str, **ready: bool) -> None:
+        """Make the manager's pod, or change it, with containers that are ready or not, as a kubelet would report them."""
+        owner = self.get("condorpool", pool) or {}
+        labels = {"pool": pool, "pool-uid": owner["metadata"]["uid"], "component": "manager"}
+        managed = {"app.kubernetes.io/managed-by": "condorpool-operator"}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": f"{pool}-manager-x",
+                "labels": managed | {f"condorpool.dev/{key}": value for key, value in labels.items()},
+            },
+            "spec": {
+                "automountServiceAccountToken": False,
+                "containers": [{"name": name, "image": "none"} for name in ("condor", "agent")],
+            },
+        }
+        self.apply(pod)
+        rest = {"restartCount": 0, "image": "none", "imageID": ""}
+        statuses = [{"name": name, "ready": state, **rest} for name, state in ready.items()]
+        patch = json.dumps({"status": {"containerStatuses": statuses}})
+        self.kubectl("patch", "pod", f"{pool}-manager-x", "--subresource=status", "--type=merge", "-p", patch)
+
     def workload_is_up(self, kind: str, name: str) -> None:
         """Report a single-pod workload as a controller would whose pod is ready."""
         generation = (self.get(kind, name) or {})["metadata"]["generation"]

@@ -182,6 +182,7 @@ def test_turning_ssh_off_removes_its_service(cluster: Cluster) -> None:
 class TestStatus:
     def up(self, cluster: Cluster) -> None:
         cluster.workload_is_up("deployment", "demo-manager")
+        cluster.manager_pod("demo", condor=True, agent=True)
         cluster.workload_is_up("statefulset", "demo-submitter")
 
     def test_ready_tells_the_truth_at_every_generation(self, cluster: Cluster) -> None:
@@ -196,6 +197,23 @@ class TestStatus:
         self.up(cluster)
         cluster.kubectl("wait", "--for=condition=Ready", "condorpool/demo", "--timeout=20s")
         assert [reason for reason, _ in cluster.events("Normal")].count("Ready") == 2
+
+    def test_an_agent_that_fails_or_cannot_be_reached_harms_nothing(
+        self, server: ApiServer, cluster: Cluster, operator: Operator
+    ) -> None:
+        cluster.apply(pool({"executors": []}))
+        cluster.settle()
+        self.up(cluster)
+        cluster.kubectl("wait", "--for=condition=Ready", "condorpool/demo", "--timeout=20s")
+        log, count = operator.log(), writes_about(server, cluster)
+        for number, ready in enumerate((False, True, False)):
+            cluster.manager_pod("demo", condor=True, agent=ready)
+            look_again(cluster, f"agent-{number}")
+        assert writes_about(server, cluster) == count
+        assert (cluster.condition("Ready")["status"], cluster.condition("StateKnown")["status"]) == ("True", "Unknown")
+        assert "demo-manager" not in operator.log().removeprefix(log), "a name that does not resolve is no news"
+        cluster.manager_pod("demo", condor=False, agent=True)
+        eventually(lambda: cluster.condition("ManagerReady")["status"] == "False", "the daemons' end to be told")
 
     def test_what_only_the_operator_can_see_is_refused_by_condition(self, cluster: Cluster) -> None:
         cluster.apply(pool())

@@ -14,6 +14,9 @@ _DROPPED = ("title", "$defs", "const")
 _COLUMNS = (
     ("Ready", "string", ".status.conditions[?(@.type=='Ready')].status", 0),
     ("Executors", "string", ".status.executorsReady", 0),
+    ("Slots", "integer", ".status.slots.total", 0),
+    ("Running", "integer", ".status.jobs.running", 0),
+    ("Idle", "integer", ".status.jobs.idle", 0),
     ("SSH", "string", ".status.submitter.ssh.endpoint", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Reason", "string", ".status.conditions[?(@.type=='Ready')].reason", 1),

@@ -122,3 +122,5 @@ class NetworkPolicy(Model):
     """Kind of policies: Auto is Calico where projectcalico.org/v3 is served, else Kubernetes. Disabled leaves the pool open."""
     egress: Egress = Egress()
     """What the pool's pods may open beyond the pool and DNS."""
+    monitoring: Annotated[tuple[Peer, ...], Field(max_length=16)] = ()
+    """Who may reach the metrics of the manager's agent, port 9619: nobody but the operator when empty."""

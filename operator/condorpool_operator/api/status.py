@@ -9,7 +9,7 @@ from .model import Model, list_map
 
 
 class ConditionType(StrEnum):
-    """Conditions of a pool: the set is fixed, and all but the last two are good when True."""
+    """Conditions of a pool: the set is fixed, and all but the last two are good when True; StateKnown alone is no part of Ready."""
 
     READY = "Ready"
     ACCEPTED = "Accepted"
@@ -19,6 +19,7 @@ class ConditionType(StrEnum):
     SUBMITTER_READY = "SubmitterReady"
     EXECUTORS_READY = "ExecutorsReady"
     NETWORK_POLICY_ENFORCED = "NetworkPolicyEnforced"
+    STATE_KNOWN = "StateKnown"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
 
@@ -46,6 +47,9 @@ class Reason(StrEnum):
     CALICO_NOT_SERVED = "CalicoNotServed"
     PODS_NOT_READY = "PodsNotReady"
     ROLLING_OUT = "RollingOut"
+    NOT_IN_COLLECTOR = "NotInCollector"
+    ANSWERING = "Answering"
+    AGENT_SILENT = "AgentSilent"
     PROGRESSING = "Progressing"
     PAUSED = "Paused"
     SETTLED = "Settled"
@@ -105,6 +109,28 @@ class SubmitterStatus(Model):
     """Log-in by ssh; absent when off."""
 
 
+class SlotStatus(Model):
+    """Slots as the collector knows them; one for each CPU that executors offer to jobs."""
+
+    total: int
+    """Slots on offer."""
+    claimed: int
+    """Slots that jobs have."""
+    draining: int
+    """Slots of executors that take no new job."""
+
+
+class JobStatus(Model):
+    """Jobs in the queue, as the schedd last told."""
+
+    idle: int
+    """Jobs that wait."""
+    running: int
+    """Jobs that run."""
+    held: int
+    """Jobs that wait for a person."""
+
+
 class GroupStatus(Model):
     """One executor group."""
 
@@ -116,6 +142,8 @@ class GroupStatus(Model):
     """Executors that are ready, of the current template and not draining."""
     draining: int
     """Executors that take no new job and end when their running jobs have."""
+    slots: SlotStatus | None = None
+    """The group's slots; absent while the pool's agent does not tell."""
 
 
 class CondorPoolStatus(Model):
@@ -137,3 +165,7 @@ class CondorPoolStatus(Model):
     """Isolation of the pool in the network."""
     executors_ready: str | None = None
     """Ready and wanted executors of all groups, for the column."""
+    slots: SlotStatus | None = None
+    """Slots of all groups; absent while the pool's agent does not tell."""
+    jobs: JobStatus | None = None
+    """Jobs of all users; absent while the pool's agent does not tell."""

@@ -13,12 +13,23 @@ from ..settings import Settings
 
 
 @dataclass(frozen=True)
+class AgentCredentials:
+    """What the manager's agent is reached by: its certificate and private key (PEM), and the tokens that open it, or its metrics alone."""
+
+    certificate: bytes
+    private_key: bytes
+    token: bytes
+    metrics_token: bytes
+
+
+@dataclass(frozen=True)
 class Credentials:
-    """Signing keys and tokens by role, as bytes of the files that HTCondor reads; sshd's private host key."""
+    """Signing keys and tokens by role, as bytes of the files that HTCondor reads; sshd's private host key; the agent's."""
 
     signing_keys: Mapping[str, bytes]
     tokens: Mapping[str, bytes]
     host_key: bytes | None
+    agent: AgentCredentials
 
 
 @dataclass(frozen=True)

@@ -5,25 +5,38 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import naming
-from .context import Account, Context
+from .context import Account, AgentCredentials, Context
 
 HOST_KEY_FILE = "ssh_host_ed25519_key"
 TOKEN_FILE = "token"
+CERTIFICATE_FILE, PRIVATE_KEY_FILE, METRICS_TOKEN_FILE = "tls.crt", "tls.key", "metrics-token"
 LOGIN_SHELL = "/bin/bash"
 NO_LOGIN_SHELL = "/usr/sbin/nologin"
 
 
 def build_credentials(context: Context) -> list[dict[str, Any]]:
-    """Return signing keys (for the manager alone), one Secret per role's token, and the host key while ssh is on."""
+    """Return signing keys (for the manager alone), one Secret per role's token, the agent's, and the host key while ssh is on."""
     credentials = context.credentials
     secrets = [_secret(context, context.names.signing_keys, naming.MANAGER, credentials.signing_keys)]
     for role, token in sorted(credentials.tokens.items()):
-        secrets.append(_secret(context, context.names.token(role), role, {TOKEN_FILE: token}))
+        component = naming.MANAGER if role == naming.MONITOR else role
+        secrets.append(_secret(context, context.names.token(role), component, {TOKEN_FILE: token}))
+    secrets.append(_secret(context, context.names.agent, naming.MANAGER, agent_files(credentials.agent)))
     if credentials.host_key is not None:
         secrets.append(
             _secret(context, context.names.host_keys, naming.SUBMITTER, {HOST_KEY_FILE: credentials.host_key})
         )
     return secrets
+
+
+def agent_files(agent: AgentCredentials) -> dict[str, bytes]:
+    """Return the keys of the agent's Secret."""
+    return {
+        CERTIFICATE_FILE: agent.certificate,
+        PRIVATE_KEY_FILE: agent.private_key,
+        TOKEN_FILE: agent.token,
+        METRICS_TOKEN_FILE: agent.metrics_token,
+    }
 
 
 def build_users(context: Context) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Network policies: who reaches the pool's pods and what these reach; the same rules in Kubernetes' words and in Calico's.
 
 Needed, by measurement: submitter and executors reach the collector, the negotiator reaches the schedd, schedd and startds (their
-shadows and starters) reach each other, all ask DNS. Policies see addresses after a Service's translation: pods, not Services.
+shadows and starters) reach each other, all ask DNS; the operator asks the manager's agent. Policies see addresses after a Service's
+translation: pods, not Services.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import labels, naming
-from ..api.network import EgressRule, LabelSelector
+from ..api.network import EgressRule, LabelSelector, Peer
 from ..kinds import CALICO_POLICY, NETWORK_POLICY, Kind
 from .context import Context
 
 CALICO_ORDER = 1000
 """Where Calico puts Kubernetes' policies too: whatever an administrator wants to come first comes first."""
 DNS_PORT = 53
-_DNS_NAMESPACE = {"kubernetes.io/metadata.name": "kube-system"}
 _DNS_PODS = {"k8s-app": "kube-dns"}
 
 
@@ -71,6 +71,8 @@ class Policy:
 
 
 _CONDOR = (Ports(naming.CONDOR_PORT, naming.CONDOR_PORT),)
+_AGENT = (Ports(naming.AGENT_PORT, naming.AGENT_PORT),)
+_NAMESPACE = "kubernetes.io/metadata.name"
 
 
 def _daemons(*components: str) -> Rule:
@@ -108,7 +110,12 @@ def policies(context: Context) -> list[Policy]:
     names, egress = context.names, context.pool.spec.network_policy.egress
     manager, submitter, executor, dns = naming.MANAGER, naming.SUBMITTER, naming.EXECUTOR, _dns(context)
     return [
-        Policy(names.manager, manager, (_daemons(submitter, executor),), (_daemons(submitter), dns)),
+        Policy(
+            names.manager,
+            manager,
+            (_daemons(submitter, executor), *_watchers(context)),
+            (_daemons(submitter), dns),
+        ),
         Policy(
             names.submitter,
             submitter,
@@ -128,7 +135,19 @@ def _dns(context: Context) -> Rule:
     """Return the rule for DNS: its pods, and the addresses at which a node's own cache answers before any translation."""
     servers = [Network(_single(address)) for address in context.settings.dns_servers]
     ports = tuple(Ports(DNS_PORT, DNS_PORT, protocol) for protocol in ("UDP", "TCP"))
-    return Rule((Pods(_DNS_NAMESPACE, _DNS_PODS), *servers), ports)
+    return Rule((Pods({_NAMESPACE: "kube-system"}, _DNS_PODS), *servers), ports)
+
+
+def _watchers(context: Context) -> tuple[Rule, ...]:
+    """Return the rule for the agent: the operator's own pod, and whoever the spec says; none where that is nobody.
+
+    A rule without peers would let everybody in.
+    """
+    settings = context.settings
+    own = Pods({_NAMESPACE: settings.operator_namespace}, settings.operator_labels)
+    operator = (own,) if settings.operator_namespace and settings.operator_labels else ()
+    peers = (*operator, *(_peer(peer) for peer in context.pool.spec.network_policy.monitoring))
+    return (Rule(peers, _AGENT),) if peers else ()
 
 
 def _single(address: str) -> str:
@@ -147,19 +166,17 @@ def _ssh(context: Context) -> tuple[Rule, ...]:
 def _stated(rules: Iterable[EgressRule]) -> tuple[Rule, ...]:
     return tuple(
         Rule(
-            tuple(
-                Network(peer.ip_block.cidr, tuple(peer.ip_block.except_))
-                if peer.ip_block is not None
-                else Pods(
-                    _labels(peer.namespace_selector),
-                    _labels(peer.pod_selector),
-                )
-                for peer in rule.to
-            ),
+            tuple(_peer(peer) for peer in rule.to),
             tuple(Ports(port.port, port.end_port or port.port, port.protocol) for port in rule.ports),
         )
         for rule in rules
     )
+
+
+def _peer(peer: Peer) -> Network | Pods:
+    if peer.ip_block is not None:
+        return Network(peer.ip_block.cidr, tuple(peer.ip_block.except_))
+    return Pods(_labels(peer.namespace_selector), _labels(peer.pod_selector))
 
 
 def _labels(selector: LabelSelector | None) -> Mapping[str, str] | None:

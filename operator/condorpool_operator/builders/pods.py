@@ -7,6 +7,8 @@ from .. import labels, naming
 from ..api.placement import Placement, Resources
 from .context import Context
 
+CONDOR, AGENT, SSHD = "condor", "agent", "sshd"
+"""Names of containers."""
 SECRET_MODE = 0o600
 STARTUP_PROBE = {"tcpSocket": {"port": naming.CONDOR_PORT}, "periodSeconds": 1, "failureThreshold": 120}
 """Only starts the clock of the other probes, which ask the daemons (docs/design/image-contract.md, Probes)."""
@@ -33,7 +35,7 @@ def container(
 ) -> dict[str, Any]:
     """Return a container of the role image; mounts map a path to a volume's name, or to a whole mount without its path."""
     return {
-        "name": "sshd" if role == "sshd" else "condor",
+        "name": SSHD if role == SSHD else CONDOR,
         "image": context.image,
         "imagePullPolicy": context.pool.spec.image.pull_policy or context.settings.image_pull_policy,
         "args": [role],

@@ -9,6 +9,7 @@ import kopf
 from ..discovery import CalicoApi, wait_for_pools, watch_discovery
 from ..kube import Kube
 from ..pool import PoolKey
+from ..poolstate import AgentClient, Poller
 from ..reconcile import Reconciler
 from ..settings import Settings
 from ..watching import ReferenceIndex, Watches
@@ -35,10 +36,13 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     calico = CalicoApi()
     await calico.look(kube)
     watches = Watches(kube, references, calico, queue.add, queue.resync)
-    reconciler = Reconciler(kube, own, references, calico)
+    memo.agents = AgentClient()
+    poller = Poller(memo.agents, queue.add)
+    reconciler = Reconciler(kube, own, references, calico, poller)
     memo.queue, memo.reconciler = queue, reconciler
     work = {f"worker {number}": queue.work(reconciler) for number in range(own.workers)}
     work["watches"] = watches.run(own.namespaces)
+    work["agents"] = poller.run()
     work["discovery"] = watch_discovery(kube, calico, queue.resync)
     memo.tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work.items()]
     for task in memo.tasks:
@@ -60,4 +64,5 @@ async def stop(memo: kopf.Memo, **_: Any) -> None:
     await asyncio.gather(*memo.tasks, return_exceptions=True)
     if memo.tasks:
         memo.reconciler.close()
+        await memo.agents.close()
     await memo.kube.close()

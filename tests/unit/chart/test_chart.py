@@ -7,12 +7,25 @@ import pytest
 import yaml
 
 from condorpool_operator.kinds import APPLIED, CLAIM
+from condorpool_operator.labels import COMPONENT
+from condorpool_operator.naming import AGENT_PORT, MANAGER
 from condorpool_operator.settings import Settings
 
 from .rendering import CHART, Objects, helm, kinds, only, render
 
 ROOT = Path(__file__).resolve().parents[3]
 CRD_NAME = "condorpools.condorpool.dev.yaml"
+
+
+NAMESPACE = "ops"
+SELECTOR = {"app.kubernetes.io/name": "condorpool-operator", "app.kubernetes.io/instance": "condorpool-operator"}
+
+
+def give(monkeypatch: pytest.MonkeyPatch, objects: Objects) -> None:
+    """Set the environment of the operator's container, the namespace as the kubelet fills it in."""
+    for variable in only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]:
+        path = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+        monkeypatch.setenv(variable["name"], NAMESPACE if path == "metadata.namespace" else variable["value"])
 
 
 def verbs(rules: list[dict[str, Any]]) -> dict[tuple[str, str], set[str]]:
@@ -59,25 +72,27 @@ def test_crd_can_be_left_to_an_administrator() -> None:
 def test_every_setting_is_given_by_name() -> None:
     objects = render('watchNamespaces=["physics"]', 'dnsServers=["169.254.20.10"]')
     container = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
-    given = {variable["name"]: variable["value"] for variable in container["env"]}
+    given = {variable["name"]: variable for variable in container["env"]}
     fixed = {"liveness_port"}
     assert given.keys() == {f"CONDORPOOL_{name.upper()}" for name in Settings.model_fields.keys() - fixed}
 
 
 def test_settings_arrive(monkeypatch: pytest.MonkeyPatch, namespaced: Objects) -> None:
     container = only(namespaced, "Deployment")["spec"]["template"]["spec"]["containers"][0]
-    for variable in container["env"]:
-        monkeypatch.setenv(variable["name"], variable["value"])
+    give(monkeypatch, namespaced)
     settings = Settings()
     assert settings.namespaces == ("physics", "biology")
-    assert settings == Settings.model_validate({"namespaces": "physics,biology"}), "the chart's defaults are the code's"
+    own = {"operator_namespace": NAMESPACE, "operator_labels": SELECTOR}
+    assert settings == Settings.model_validate({"namespaces": "physics,biology", **own}), (
+        "the chart's defaults are the code's"
+    )
+    template = only(namespaced, "Deployment")["spec"]["template"]
+    assert settings.operator_labels.items() <= template["metadata"]["labels"].items()
     assert container["ports"][0]["containerPort"] == settings.liveness_port
 
 
 def test_name_servers_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
-    objects = render('dnsServers=["169.254.20.10","10.96.0.10"]')
-    for variable in only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]:
-        monkeypatch.setenv(variable["name"], variable["value"])
+    give(monkeypatch, render('dnsServers=["169.254.20.10","10.96.0.10"]'))
     assert Settings().dns_servers == ("169.254.20.10", "10.96.0.10")
 
 
@@ -205,13 +220,17 @@ def test_notes_name_the_next_command() -> None:
     assert "kubectl wait -n physics condorpool/first --for=condition=Ready" in notes
 
 
-def test_nothing_calls_the_operator_and_it_calls_dns_and_the_api_server(cluster_wide: Objects) -> None:
+def test_nothing_calls_the_operator_and_it_calls_dns_the_api_server_and_the_agents(cluster_wide: Objects) -> None:
     policy = only(cluster_wide, "NetworkPolicy")["spec"]
     assert (policy["policyTypes"], policy.get("ingress", [])) == (["Ingress", "Egress"], [])
     pod = only(cluster_wide, "Deployment")["spec"]["template"]["metadata"]
     assert policy["podSelector"]["matchLabels"].items() <= pod["labels"].items()
     opened = {(port["protocol"], port["port"]) for rule in policy["egress"] for port in rule["ports"]}
-    assert opened == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443), ("TCP", 8443), ("TCP", 16443)}
+    ports = {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443), ("TCP", 8443), ("TCP", 16443)}
+    assert opened == {*ports, ("TCP", AGENT_PORT)}
+    (agents,) = [rule for rule in policy["egress"] if rule["ports"][0]["port"] == AGENT_PORT]
+    managers = {"podSelector": {"matchLabels": {COMPONENT: MANAGER}}, "namespaceSelector": {}}
+    assert agents["to"] == [managers], "the agents of all pools, and no other pod on that port"
 
 
 def test_policy_follows_the_values() -> None:

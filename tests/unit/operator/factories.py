@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from condorpool_operator.builders.context import Account, Context, Credentials
+from condorpool_operator.builders.context import Account, AgentCredentials, Context, Credentials
 from condorpool_operator.kinds import NETWORK_POLICY
 from condorpool_operator.naming import Names
 from condorpool_operator.pool import Pool
@@ -10,10 +10,12 @@ from condorpool_operator.settings import Settings
 
 UID = "11111111-2222-3333-4444-555555555555"
 CREDENTIALS = Credentials(
-    signing_keys={"submitter": b"key-of-submitters", "executor": b"key-of-executors"},
-    tokens={"submitter": b"token-of-submitters", "executor": b"token-of-executors"},
+    signing_keys={"submitter": b"key-of-submitters", "executor": b"key-of-executors", "monitor": b"key-of-monitors"},
+    tokens={"submitter": b"token-of-submitters", "executor": b"token-of-executors", "monitor": b"token-of-monitors"},
     host_key=b"private-part-of-sshd",
+    agent=AgentCredentials(b"certificate", b"private-part-of-agent", b"token-for-agent", b"token-for-metrics"),
 )
+WATCHER = {"operator_namespace": "condorpool-system", "operator_labels": {"app": "operator"}}
 JOHN = {"name": "john", "authorizedKeysSecretRef": {"name": "john"}}
 JANE = {"name": "jane", "passwordSecretRef": {"name": "jane", "key": "pw"}}
 
@@ -31,7 +33,7 @@ def make_context(spec: dict[str, Any] | None = None, **changes: Any) -> Context:
     values: dict[str, Any] = {
         "pool": pool,
         "names": Names(pool.name, pool.namespace),
-        "settings": Settings(dns_servers=("10.96.0.10",)),
+        "settings": Settings(dns_servers=("10.96.0.10",), **WATCHER),
         "user_config": {component: {} for component in components},
         "credentials": CREDENTIALS,
         "accounts": (Account("john", 10001, "ssh-ed25519 AAAA john\n", "$2b$hash"),),

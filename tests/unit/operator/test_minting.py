@@ -8,7 +8,7 @@ import json
 import pytest
 
 from condorpool_operator import minting
-from condorpool_operator.builders.context import Credentials
+from condorpool_operator.builders.context import AgentCredentials, Credentials
 from condorpool_operator.builders.credentials import build_credentials
 from condorpool_operator.kinds import SECRET
 from condorpool_operator.minting import complete_credentials, new_signing_key, new_token, token_is_good
@@ -37,7 +37,7 @@ def condor_signature(signing_key: bytes, signed: bytes) -> bytes:
     return hmac.new(expanded, signed, hashlib.sha256).digest()
 
 
-@pytest.mark.parametrize("role", ["submitter", "executor"])
+@pytest.mark.parametrize("role", ["submitter", "executor", "monitor"])
 def test_a_token_is_what_htcondor_would_sign(role: str) -> None:
     key = new_signing_key()
     token = new_token(key, role, DOMAIN)
@@ -54,6 +54,7 @@ def test_no_scope_lets_anybody_submit_or_administrate() -> None:
     assert levels <= {"ADVERTISE_SCHEDD", "ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"}
     assert "ADVERTISE_SCHEDD" not in minting.SCOPES["executor"]
     assert "ADVERTISE_STARTD" not in minting.SCOPES["submitter"]
+    assert minting.SCOPES["monitor"] == ("READ",)
 
 
 def test_what_is_there_is_kept() -> None:
@@ -65,6 +66,8 @@ def test_two_pools_share_nothing() -> None:
     one, other = (complete_credentials(NAMES, Children(), ssh=True) for _ in range(2))
     assert not set(one.signing_keys.values()) & set(other.signing_keys.values())
     assert one.host_key != other.host_key
+    assert one.agent.private_key != other.agent.private_key
+    assert len({one.agent.token, one.agent.metrics_token, other.agent.token, other.agent.metrics_token}) == 4
 
 
 def test_without_ssh_there_is_no_host_key() -> None:
@@ -102,3 +105,36 @@ def test_a_token_of_another_role_or_pool_is_not_good() -> None:
     token = new_token(key, "submitter", DOMAIN)
     assert not token_is_good(token, key, "executor", DOMAIN)
     assert not token_is_good(token, key, "submitter", "other.physics")
+
+
+HOST = NAMES.manager_host
+
+
+class TestCertificate:
+    def test_is_for_the_managers_service_and_kept(self) -> None:
+        certificate, key = minting.new_certificate(HOST)
+        assert minting.certificate_is_good(certificate, key, HOST)
+        files = {"tls.crt": certificate, "tls.key": key, "token": b"t", "metrics-token": b"m"}
+        assert minting.complete_agent(NAMES, files) == AgentCredentials(certificate, key, b"t", b"m")
+
+    def test_of_another_host_or_key_or_rubbish_is_made_anew(self) -> None:
+        certificate, key = minting.new_certificate(HOST)
+        _, other = minting.new_certificate(HOST)
+        assert not minting.certificate_is_good(certificate, key, "elsewhere")
+        assert not minting.certificate_is_good(certificate, other, HOST)
+        assert not minting.certificate_is_good(b"x", key, HOST)
+        assert not minting.certificate_is_good(certificate, b"", HOST)
+
+    @pytest.mark.parametrize(("days", "good"), [(364, False), (367, True)])
+    def test_is_renewed_a_year_before_its_end(self, monkeypatch: pytest.MonkeyPatch, days: int, good: bool) -> None:
+        monkeypatch.setattr(minting, "CERTIFICATE_DAYS", days)
+        assert minting.certificate_is_good(*minting.new_certificate(HOST), HOST) is good
+
+    def test_a_new_one_leaves_the_tokens(self) -> None:
+        renewed = minting.complete_agent(NAMES, {"token": b"t", "metrics-token": b"m"})
+        assert (renewed.token, renewed.metrics_token) == (b"t", b"m")
+        assert minting.certificate_is_good(renewed.certificate, renewed.private_key, HOST)
+
+    def test_serves_a_name_of_any_length(self) -> None:
+        host = f"{'p' * 38}.{'n' * 63}.svc.{'d' * 60}.local"
+        assert minting.certificate_is_good(*minting.new_certificate(host), host)

@@ -10,6 +10,7 @@ from condorpool_operator.api.v1alpha1 import SshService
 from condorpool_operator.builders.network import build_policies, policy_kind
 from condorpool_operator.kinds import CALICO_POLICY, NETWORK_POLICY, Kind
 from condorpool_operator.labels import COMPONENT, POOL, POOL_UID
+from condorpool_operator.settings import Settings
 
 from .factories import JOHN, UID, make_context
 
@@ -146,6 +147,44 @@ def test_stated_egress_in_calicos_words() -> None:
 def test_jobs_and_sessions_have_rules_of_their_own(kind: Kind) -> None:
     before, after = specs(kind), specs(kind, {"networkPolicy": RULES})
     assert {role for role in before if before[role] != after[role]} == {"executors"}
+
+
+MONITORS = [
+    {"namespaceSelector": {"matchLabels": {"team": "watch"}}, "podSelector": {}},
+    {"ipBlock": {"cidr": "10.9.0.0/16"}},
+]
+OPERATOR = {"kubernetes.io/metadata.name": "condorpool-system"}
+AGENT = {"protocol": "TCP", "port": 9619}
+
+
+def test_the_agent_is_open_to_the_operators_pod_alone_unless_stated() -> None:
+    own = {"namespaceSelector": {"matchLabels": OPERATOR}, "podSelector": {"matchLabels": {"app": "operator"}}}
+    assert specs(NETWORK_POLICY)["manager"]["ingress"][-1] == {"from": [own], "ports": [AGENT]}
+    source = {
+        "namespaceSelector": "kubernetes.io/metadata.name == 'condorpool-system'",
+        "selector": "app == 'operator'",
+    }
+    (rule,) = [one for one in specs(CALICO_POLICY)["manager"]["ingress"] if one["destination"]["ports"] == [9619]]
+    assert rule["source"] == source
+
+
+def test_the_agent_is_open_to_whoever_monitors() -> None:
+    spec = {"networkPolicy": {"monitoring": MONITORS}}
+    peers = specs(NETWORK_POLICY, spec)["manager"]["ingress"][-1]["from"]
+    assert peers[1:] == [MONITORS[0], {"ipBlock": {"cidr": "10.9.0.0/16"}}]
+    rules = [one for one in specs(CALICO_POLICY, spec)["manager"]["ingress"] if one["destination"]["ports"] == [9619]]
+    assert [one["source"] for one in rules[1:]] == [
+        {"namespaceSelector": "team == 'watch'", "selector": "all()"},
+        {"nets": ["10.9.0.0/16"]},
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("settings", [{}, {"operator_namespace": "n"}, {"operator_labels": {"a": "b"}}])
+def test_an_operator_outside_the_cluster_opens_nothing(kind: Kind, settings: dict[str, Any]) -> None:
+    context = make_context(policy_kind=kind, settings=Settings(dns_servers=(), **settings))
+    (manager,) = [obj["spec"] for obj in build_policies(context) if obj["metadata"]["name"] == "demo-manager"]
+    assert "9619" not in str(manager)
 
 
 def ssh(**service: Any) -> dict[str, Any]:

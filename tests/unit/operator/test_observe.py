@@ -181,10 +181,15 @@ async def test_of_a_pod_only_what_is_needed_is_kept() -> None:
         "status": {
             "hostIP": "10.0.0.7",
             "conditions": [{"type": "Ready", "status": "True", "reason": "x"}, {"type": "Y"}],
+            "containerStatuses": [{"name": "condor", "ready": True, "restartCount": 0}],
         },
     }
     (kept,) = (await children_of(pool, pod)).all()
-    assert kept["status"] == {"hostIP": "10.0.0.7", "conditions": [{"type": "Ready", "status": "True"}]}
+    assert kept["status"] == {
+        "hostIP": "10.0.0.7",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"name": "condor", "ready": True}],
+    }
     assert kept.keys() == {"apiVersion", "kind", "metadata", "status"}
     assert "managedFields" not in kept["metadata"]
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from condorpool_operator.observe import Children
-from condorpool_operator.snapshot import observe_pool, ssh_endpoint
+from condorpool_operator.snapshot import agent_is_ready, daemons_of, observe_pool, ssh_endpoint
+from condorpool_operator.status import Sight
 
 from .factories import JOHN, make_context
 
@@ -21,7 +22,22 @@ def deployment(**status: Any) -> dict[str, Any]:
     }
 
 
-UP = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
+UP = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1}
+SIGHT = Sight(None, silent=False)
+
+
+def pod(component: str, name: str, *, ends: bool = False, **ready: bool) -> dict[str, Any]:
+    """Return a pod with containers that are ready or not."""
+    labels = {"condorpool.dev/component": component, "condorpool.dev/group": "executor"}
+    meta = {"name": name, "labels": labels, "annotations": {}} | ({"deletionTimestamp": "now"} if ends else {})
+    statuses = [{"name": one, "ready": state} for one, state in ready.items()]
+    conditions = [{"type": "Ready", "status": str(all(ready.values()))}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": meta,
+        "status": {"conditions": conditions, "containerStatuses": statuses},
+    }
 
 
 @pytest.mark.parametrize(
@@ -32,12 +48,41 @@ UP = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "readyReplic
         (UP | {"observedGeneration": 1}, False),
         (UP | {"updatedReplicas": 0}, False),
         (UP | {"replicas": 2}, False),
-        (UP | {"readyReplicas": 0}, False),
     ],
 )
 def test_the_manager_is_ready_at_this_generation_only(status: dict[str, Any], ready: bool) -> None:
-    seen = observe_pool(make_context(), Children([deployment(**status)]), ())
-    assert seen.manager.ready is ready
+    children = Children([deployment(**status), pod("manager", "demo-manager-x", condor=True, agent=True)])
+    assert observe_pool(make_context(), children, (), SIGHT).manager.ready is ready
+
+
+@pytest.mark.parametrize(
+    ("containers", "ends", "ready", "asked"),
+    [
+        ({"condor": True, "agent": True}, False, True, True),
+        ({"condor": True, "agent": False}, False, True, False),
+        ({"condor": True}, False, True, False),
+        ({"condor": False, "agent": True}, False, False, True),
+        ({"condor": True, "agent": True}, True, False, False),
+        ({}, False, False, False),
+    ],
+)
+def test_the_agent_has_no_say_in_whether_the_manager_is_ready(
+    containers: dict[str, bool], ends: bool, ready: bool, asked: bool
+) -> None:
+    children = Children([deployment(**UP), pod("manager", "demo-manager-x", ends=ends, **containers)])
+    assert observe_pool(make_context(), children, (), SIGHT).manager.ready is ready
+    assert agent_is_ready(children) is asked
+
+
+def test_the_collector_is_expected_to_know_the_daemons_of_ready_pods() -> None:
+    executors = [
+        pod("executor", "demo-executor-0", condor=True),
+        pod("executor", "demo-executor-1", condor=False),
+        pod("executor", "demo-executor-2", ends=True, condor=True),
+    ]
+    manager = pod("manager", "demo-manager-x", condor=True, agent=False)
+    children = Children([deployment(**UP), manager, *executors])
+    assert daemons_of(make_context(), children) == {"demo-manager", "demo-executor-0"}
 
 
 def service(kind: str, **fields: Any) -> dict[str, Any]:

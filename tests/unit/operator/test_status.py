@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from condorpool_operator.api.status import ConditionType, Reason
 from condorpool_operator.status import (
     Group,
+    Jobs,
     Observation,
     Problem,
+    Sight,
+    Slots,
+    State,
     Workload,
     compute_status,
     invalid_status,
@@ -19,14 +23,18 @@ from condorpool_operator.status import (
 )
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
-UP, DOWN = Workload(ready=True, message="up"), Workload(ready=False, message="down")
-FULL = Group("cpu", desired=2, ready=2, draining=0, outdated=0)
+UP = Workload(ready=True, message="up", daemon="demo-manager")
+DOWN = Workload(ready=False, message="down", daemon="demo-manager")
+SCHEDD = Workload(ready=True, message="up", daemon="demo-submitter-0")
+FULL = Group("cpu", desired=2, ready=2, draining=0, outdated=0, pods=frozenset({"demo-cpu-0", "demo-cpu-1"}))
+TOLD = State({"cpu": Slots(4, 1, 0), "gone": Slots(2, 2, 2)}, Jobs(5, 3, 1), frozenset())
+UNHEARD, SILENT = Sight(None, silent=False), Sight(None, silent=True)
 
 
 def observation(**changes: Any) -> Observation:
     values: dict[str, Any] = {
         "manager": UP,
-        "submitter": UP,
+        "submitter": SCHEDD,
         "groups": (FULL,),
         "problems": (),
         "image": "i",
@@ -34,6 +42,7 @@ def observation(**changes: Any) -> Observation:
         "policy_mode": "Calico",
         "storage": "10Gi",
         "ssh_endpoint": "1.2.3.4:30022",
+        "sight": Sight(TOLD, silent=False),
     }
     return Observation(**(values | changes))
 
@@ -160,3 +169,91 @@ def test_ready_is_the_conjunction_of_all_conditions(workloads: list[Workload], r
     parts = ("Accepted", "ConfigValid", "UsersValid", "ManagerReady", "SubmitterReady", "ExecutorsReady")
     assert (states["Ready"][0] == "True") == all(states[part][0] == "True" for part in parts)
     assert (states["Reconciling"][0] == "True") == (states["Ready"][0] != "True")
+
+
+class TestAgent:
+    def test_slots_and_jobs_are_shown(self) -> None:
+        status = compute_status(1, observation(), {}, NOW)
+        assert status["slots"] == {"total": 6, "claimed": 3, "draining": 2}
+        assert status["jobs"] == {"idle": 5, "running": 3, "held": 1}
+        assert status["executors"][0]["slots"] == {"total": 4, "claimed": 1, "draining": 0}
+        assert conditions(status)["StateKnown"] == ("True", "Answering")
+
+    def test_a_group_that_the_collector_does_not_know_has_no_slots(self) -> None:
+        groups = (FULL, Group("new", 1, 0, 0, 0))
+        status = compute_status(1, observation(groups=groups), {}, NOW)
+        assert status["executors"][1]["slots"] == {"total": 0, "claimed": 0, "draining": 0}
+
+    @pytest.mark.parametrize("sight", [Sight(TOLD, silent=False), SILENT])
+    def test_a_restart_of_the_operator_changes_nothing_before_the_agent_has_answered(self, sight: Sight) -> None:
+        before = compute_status(1, observation(sight=sight), {}, NOW)
+        assert compute_status(1, observation(sight=UNHEARD), before, LATER) == before
+
+    def test_a_silent_agent_is_told_and_harms_nothing(self) -> None:
+        before = compute_status(1, observation(), {}, NOW)
+        status = compute_status(1, observation(sight=SILENT), before, LATER)
+        assert conditions(status)["StateKnown"] == ("False", "AgentSilent")
+        assert conditions(status)["Ready"] == ("True", "Available")
+        assert conditions(status)["Reconciling"][0] == "False"
+        assert "slots" not in status
+        assert "jobs" not in status
+        assert "slots" not in status["executors"][0]
+        assert transitions(before, status) == []
+
+    def test_nobody_is_blamed_for_an_agent_whose_manager_is_down(self) -> None:
+        before = compute_status(1, observation(), {}, NOW)
+        status = compute_status(1, observation(sight=SILENT, manager=DOWN), before, LATER)
+        assert conditions(status)["StateKnown"] == ("Unknown", "Progressing")
+
+    def test_a_paused_pool_keeps_its_figures_and_goes_on_from_them(self) -> None:
+        before = compute_status(1, observation(), {}, NOW)
+        paused = paused_status(2, before, NOW)
+        assert conditions(paused)["StateKnown"] == ("Unknown", "Paused")
+        assert paused["jobs"] == before["jobs"]
+        resumed = compute_status(3, observation(sight=UNHEARD), paused, LATER)
+        assert conditions(resumed)["StateKnown"] == ("Unknown", "Progressing")
+        assert resumed["jobs"] == before["jobs"]
+
+    @pytest.mark.parametrize(
+        ("absent", "condition", "words"),
+        [
+            ("demo-manager", "ManagerReady", "the negotiator of demo-manager"),
+            ("demo-submitter-0", "SubmitterReady", "the schedd of demo-submitter-0"),
+            ("demo-cpu-1", "ExecutorsReady", "the startd of demo-cpu-1"),
+        ],
+    )
+    def test_a_daemon_that_the_collector_does_not_know_turns_its_condition(
+        self, absent: str, condition: str, words: str
+    ) -> None:
+        sight = Sight(TOLD, silent=False, absent=frozenset({absent}))
+        status = compute_status(1, observation(sight=sight), {}, NOW)
+        turned = {kind for kind, state in conditions(status).items() if state == ("False", "NotInCollector")}
+        assert turned == {condition, "Ready"}
+        assert words in next(one["message"] for one in status["conditions"] if one["type"] == condition)
+
+    @pytest.mark.parametrize(
+        "sight", [UNHEARD, Sight(TOLD, silent=False, doubted=frozenset({"demo-cpu-1"}))], ids=["unheard", "doubted"]
+    )
+    def test_what_was_missed_stays_so_until_it_is_decided(self, sight: Sight) -> None:
+        missed = Sight(TOLD, silent=False, absent=frozenset({"demo-cpu-1"}))
+        before = compute_status(1, observation(sight=missed), {}, NOW)
+        assert compute_status(1, observation(sight=sight), before, LATER) == before
+        assert conditions(compute_status(1, observation(), before, LATER))["ExecutorsReady"][0] == "True"
+        assert conditions(compute_status(1, observation(sight=SILENT), before, LATER))["ExecutorsReady"][0] == "True"
+
+    def test_a_doubt_alone_turns_nothing(self) -> None:
+        doubt = Sight(TOLD, silent=False, doubted=frozenset({"demo-cpu-1", "demo-manager"}))
+        assert conditions(compute_status(1, observation(sight=doubt), {}, NOW))["Ready"][0] == "True"
+
+    def test_pods_that_are_not_ready_come_before_what_the_collector_says(self) -> None:
+        group = Group("cpu", 2, 1, 0, 0, frozenset({"demo-cpu-0"}))
+        sight = Sight(TOLD, silent=False, absent=frozenset({"demo-cpu-0"}))
+        states = conditions(compute_status(1, observation(groups=(group,), sight=sight), {}, NOW))
+        assert states["ExecutorsReady"] == ("False", "PodsNotReady")
+
+    def test_a_long_list_of_pods_is_cut(self) -> None:
+        pods = frozenset(f"demo-cpu-{number}" for number in range(9))
+        sight = Sight(TOLD, silent=False, absent=pods)
+        status = compute_status(1, observation(groups=(Group("cpu", 9, 9, 0, 0, pods),), sight=sight), {}, NOW)
+        (message,) = [one["message"] for one in status["conditions"] if one["type"] == "ExecutorsReady"]
+        assert "demo-cpu-4 and 4 more" in message

@@ -1,0 +1,292 @@
+"""Agents are asked often enough and no more; what they say is told when it is news; the client and the agent speak the same language."""
+
+import json
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from condorpool_agent.collector import Collector, UnavailableError
+from condorpool_agent.credentials import Credentials
+from condorpool_agent.server import Interface, Server
+from condorpool_agent.state import build_state
+from condorpool_operator import poolstate
+from condorpool_operator.minting import new_certificate
+from condorpool_operator.poolstate import (
+    LEAST_SECONDS,
+    LONGEST_SECONDS,
+    SILENCE_SECONDS,
+    AgentClient,
+    AgentError,
+    Answer,
+    Poller,
+    Target,
+    read_state,
+)
+from condorpool_operator.status import Jobs, Slots, State
+
+KEY = ("physics", "demo")
+TARGET = Target("demo-manager", b"f", "t")
+ALL = frozenset({"demo-manager", "demo-submitter-0", "demo-cpu-0"})
+ONE = State({"cpu": Slots(4, 0, 0)}, Jobs(0, 0, 0), ALL)
+BUSY = State({"cpu": Slots(4, 1, 0)}, Jobs(0, 1, 0), ALL)
+
+
+class Agents:
+    """A poller on a clock that the test winds, with agents that say what the test says."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.says: State | None = ONE
+        self.asked: list[float] = []
+        self.told: list[float] = []
+        self.poller = Poller(cast("AgentClient", self), lambda _: self.told.append(self.now), lambda: self.now)
+
+    async def ask(self, _: Target, tag: str) -> Answer:
+        self.asked.append(self.now)
+        if self.says is None:
+            raise AgentError("nobody")
+        new = str(hash((tuple(self.says.slots.items()), self.says.jobs, self.says.present)))
+        return (None if new == tag else self.says), new
+
+    def sight(self, expected: frozenset[str] = ALL, target: Target | None = TARGET) -> poolstate.Sight:
+        return self.poller.sight(KEY, target, expected)
+
+    async def run(self, seconds: float) -> None:
+        """Do what the queue does, for so long: ask, wait as long as told, ask again."""
+        end = self.now + seconds
+        while (delay := await self.poller._ask(KEY)) is not None and self.now + delay <= end:
+            self.now += delay
+        self.now = end
+
+
+@pytest.fixture
+def agents() -> Agents:
+    return Agents()
+
+
+async def test_what_an_agent_says_is_known_and_told_once(agents: Agents) -> None:
+    assert agents.sight() == poolstate.Sight(None, silent=False, look_again=SILENCE_SECONDS)
+    await agents.run(300)
+    assert agents.sight().state == ONE
+    assert agents.told == [1000.0]
+
+
+async def test_questions_grow_rare_while_nothing_changes(agents: Agents) -> None:
+    agents.sight()
+    await agents.run(600)
+    gaps = [later - earlier for earlier, later in zip(agents.asked, agents.asked[1:], strict=False)]
+    assert gaps[-1] == LONGEST_SECONDS
+    assert gaps == sorted(gaps)
+    agents.says = BUSY
+    await agents.run(200)
+    assert len(agents.told) == 2
+    assert agents.sight().state == BUSY
+
+
+async def test_nobody_is_asked_more_often_than_every_quarter_of_a_minute(agents: Agents) -> None:
+    agents.sight()
+    for step in range(20):
+        agents.says = (ONE, BUSY)[step % 2]
+        agents.sight(target=None)
+        agents.sight()
+        await agents.run(3)
+    gaps = [later - earlier for earlier, later in zip(agents.asked, agents.asked[1:], strict=False)]
+    assert min(gaps) >= LEAST_SECONDS
+    assert len(agents.told) <= len(agents.asked)
+
+
+async def test_the_queues_jitter_leaves_the_least_time(agents: Agents) -> None:
+    """The queue comes up to a tenth early."""
+    assert poolstate.ASK_SECONDS * 0.9 >= LEAST_SECONDS
+    agents.sight()
+    await agents.poller._ask(KEY)
+    agents.now += 1
+    early = await agents.poller._ask(KEY)
+    assert early is not None
+    assert early * 0.9 >= LEAST_SECONDS - 1
+    assert len(agents.asked) == 1
+
+
+class TestSilence:
+    async def test_of_a_restart_is_no_news(self, agents: Agents) -> None:
+        agents.sight()
+        await agents.run(100)
+        agents.says = None
+        await agents.run(50)
+        sight = agents.sight()
+        assert (sight.state, sight.silent) == (ONE, False)
+        agents.says = ONE
+        await agents.run(30)
+        assert agents.sight().look_again == math.inf
+
+    async def test_of_a_minute_is_told(self, agents: Agents) -> None:
+        agents.sight()
+        await agents.run(100)
+        agents.says = None
+        count = len(agents.told)
+        await agents.run(70)
+        assert len(agents.told) == count + 1, "so that somebody looks when the minute is over"
+        began = agents.told[-1]
+        agents.now = began + 1
+        assert agents.sight().look_again == pytest.approx(SILENCE_SECONDS - 1)
+        agents.now = began + SILENCE_SECONDS
+        assert agents.sight() == poolstate.Sight(None, silent=True)
+
+    async def test_ends_with_an_answer_although_it_is_the_former_one(self, agents: Agents) -> None:
+        agents.sight()
+        await agents.run(100)
+        agents.says = None
+        await agents.run(200)
+        assert agents.sight().silent
+        agents.says = ONE
+        await agents.run(60)
+        assert agents.sight().state == ONE
+
+    async def test_is_that_of_an_agent_that_is_not_ready_too_and_costs_no_question(self, agents: Agents) -> None:
+        assert not agents.sight(target=None).silent
+        assert await agents.poller._ask(KEY) is None
+        agents.now += SILENCE_SECONDS
+        assert agents.sight(target=None).silent
+        assert agents.asked == []
+
+    async def test_of_a_ready_agent_that_ends_begins_with_its_end(self, agents: Agents) -> None:
+        agents.sight()
+        await agents.run(100)
+        assert agents.sight(target=None).state == ONE
+        agents.now += SILENCE_SECONDS
+        assert agents.sight(target=None) == poolstate.Sight(None, silent=True)
+
+    async def test_of_a_pool_that_is_gone_is_forgotten(self, agents: Agents) -> None:
+        agents.sight()
+        await agents.run(20)
+        agents.poller.forget(KEY)
+        assert await agents.poller._ask(KEY) is None
+        assert agents.sight().state is None
+
+
+class TestAbsence:
+    async def test_is_doubted_first_and_told_after_a_minute(self, agents: Agents) -> None:
+        agents.says = State(ONE.slots, ONE.jobs, ALL - {"demo-cpu-0"})
+        agents.sight(frozenset())
+        await agents.run(300)
+        first = agents.sight()
+        assert (first.absent, first.doubted) == (frozenset(), {"demo-cpu-0"})
+        assert first.look_again < SILENCE_SECONDS
+        await agents.run(40)
+        assert agents.sight().doubted == {"demo-cpu-0"}
+        await agents.run(30)
+        assert agents.sight().absent == {"demo-cpu-0"}
+
+    async def test_is_never_told_by_an_answer_from_before(self, agents: Agents) -> None:
+        agents.says = State(ONE.slots, ONE.jobs, ALL - {"demo-cpu-0"})
+        agents.sight(frozenset())
+        await agents.run(20)
+        agents.sight()
+        agents.now += SILENCE_SECONDS
+        assert agents.sight().doubted == {"demo-cpu-0"}
+
+    async def test_that_ends_is_forgotten(self, agents: Agents) -> None:
+        agents.says = State(ONE.slots, ONE.jobs, ALL - {"demo-cpu-0"})
+        agents.sight(frozenset())
+        await agents.run(20)
+        agents.sight()
+        agents.says = ONE
+        await agents.run(60)
+        sight = agents.sight()
+        assert (sight.absent, sight.doubted, sight.look_again) == (frozenset(), frozenset(), math.inf)
+
+    async def test_makes_questions_frequent(self, agents: Agents) -> None:
+        agents.says = State(ONE.slots, ONE.jobs, ALL - {"demo-cpu-0"})
+        agents.sight()
+        await agents.run(20)
+        agents.sight()
+        agents.asked.clear()
+        await agents.run(100)
+        assert len(agents.asked) >= 5
+
+
+RECORDED = Path(__file__).parents[1] / "agent" / "recorded" / "pool.json"
+
+
+class Recorded(Collector):
+    """A collector that says what was recorded, a moment after it was."""
+
+    def __init__(self) -> None:
+        super().__init__("", dict)
+        self.silent = False
+
+    def state(self) -> dict[str, Any]:
+        if self.silent:
+            raise UnavailableError("no")
+        ads = json.loads(RECORDED.read_text())
+        return build_state(ads, max(ad["LastHeardFrom"] for ad in ads))
+
+
+class TestClient:
+    @pytest.fixture
+    def agent(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Recorded, Target]]:
+        certificate, key = new_certificate("127.0.0.1")
+        files = {"tls.crt": certificate, "tls.key": key, "token": b"t", "metrics-token": b"m"}
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+        credentials, collector = Credentials(tmp_path, tmp_path / "private"), Recorded()
+        server = Server(("127.0.0.1", 0), Interface(credentials, collector, tmp_path / "none"), credentials)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        monkeypatch.setattr(poolstate, "AGENT_PORT", server.server_address[1])
+        yield collector, Target.of("127.0.0.1", certificate, b"t")
+        server.shutdown()
+        server.server_close()
+
+    async def test_reads_what_the_agent_says(self, agent: tuple[Recorded, Target]) -> None:
+        client = AgentClient()
+        state, tag = await client.ask(agent[1], "")
+        assert state == State(
+            {"cpu": Slots(6, 6, 2)},
+            Jobs(0, 6, 2),
+            frozenset({"demo-manager", "demo-submitter-0", "demo-cpu-0", "demo-cpu-1"}),
+        )
+        assert await client.ask(agent[1], tag) == (None, tag)
+        await client.close()
+
+    async def test_tells_a_stranger_nothing(self, agent: tuple[Recorded, Target]) -> None:
+        certificate, _ = new_certificate("127.0.0.1")
+        client = AgentClient()
+        with pytest.raises(AgentError, match="Fingerprint"):
+            await client.ask(Target.of("127.0.0.1", certificate, b"t"), "")
+        await client.close()
+
+    @pytest.mark.parametrize(("token", "silent", "message"), [("x", False, "401"), ("t", True, "503")])
+    async def test_takes_a_refusal_for_silence(
+        self, agent: tuple[Recorded, Target], token: str, silent: bool, message: str
+    ) -> None:
+        agent[0].silent = silent
+        client = AgentClient()
+        with pytest.raises(AgentError, match=message):
+            await client.ask(Target(agent[1].host, agent[1].fingerprint, token), "")
+        await client.close()
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "demo-manager.physics.svc.cluster.local"])
+    async def test_takes_nobody_and_an_unknown_name_for_silence(
+        self, monkeypatch: pytest.MonkeyPatch, host: str
+    ) -> None:
+        monkeypatch.setattr(poolstate, "AGENT_PORT", 9)
+        client = AgentClient()
+        with pytest.raises(AgentError):
+            await client.ask(Target(host, b"f" * 32, "t"), "")
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"executors": {}, "daemons": [], "groups": {"a": 1}, "jobs": {}}']
+)
+def test_what_is_no_state_is_refused(body: bytes) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        read_state(body)
+
+
+def test_a_target_hides_its_token() -> None:
+    assert "secret" not in repr(Target("h", b"f", "secret"))
