@@ -203,6 +203,12 @@ def day_pool(later: Shared, kubectl: Kubectl, request: pytest.FixtureRequest) ->
 
 
 @pytest.fixture(scope="session")
+def told_pool(later: Shared) -> Pool:
+    """Return the ready pool whose agent is asked, and killed."""
+    return _ready(later["told_pool"])
+
+
+@pytest.fixture(scope="session")
 def ending_pool(later: Shared) -> Pool:
     """Return the ready pool whose namespace is deleted."""
     return _ready(later["ending_pool"])

@@ -15,20 +15,20 @@ from tests.e2e.support.ssh import Ssh
 from tests.e2e.support.walls import MODES, SPEC_MODES, Walls
 
 TABLE = """
-from         | manager submitter executor other ssh  | stranger twin | dns   metrics api   kubelet outside
--------------+---------------------------------------+---------------+----------------------------------
-manager      | .       open      shut     shut  shut | shut     shut | open  shut    shut  shut    shut
-submitter    | open    .         open     shut  .    | shut     shut | open  shut    shut  shut    shut
-executor     | open    open      shut     shut  shut | shut     shut | open  shut    shut  shut    shut
-neighbour    | shut    shut      shut     shut  open | open     .    | open  open    open  open    open
-impostor     | shut    shut      shut     shut  open | open     .    | open  open    open  open    open
-operator     | shut    shut      shut     shut  shut | shut     .    | open  shut    open  shut    shut
-own node     | open    open      open     open  open | open     .    | open  open    open  open    open
-another node | shut    shut      shut     shut  open | open     .    | open  open    open  open    open
-outside      | .       .         .        .     open | .        .    | .     .       .     .       .
+from         | manager submitter executor agent other ssh  | stranger twin | dns   metrics api   kubelet outside
+-------------+---------------------------------------------+---------------+----------------------------------
+manager      | .       open      shut     .     shut  shut | shut     shut | open  shut    shut  shut    shut
+submitter    | open    .         open     shut  shut  .    | shut     shut | open  shut    shut  shut    shut
+executor     | open    open      shut     shut  shut  shut | shut     shut | open  shut    shut  shut    shut
+neighbour    | shut    shut      shut     shut  shut  open | open     .    | open  open    open  open    open
+impostor     | shut    shut      shut     shut  shut  open | open     .    | open  open    open  open    open
+operator     | shut    shut      shut     open  shut  shut | shut     .    | open  shut    open  shut    shut
+own node     | open    open      open     open  open  open | open     .    | open  open    open  open    open
+another node | shut    shut      shut     shut  shut  open | open     .    | open  open    open  open    open
+outside      | .       .         .        .     .     open | .        .    | .     .       .     .       .
 """
-"""What may reach what. The port of the HTCondor daemons (9618) of each role, all other ports of the pool's pods, and sshd, each by
-every address that leads there; port 9618 of pods that are no members; the daemons and sshd of the pool of the same name in another
+"""What may reach what. The port of the HTCondor daemons (9618) of each role, that of the manager's agent (9619), all other ports of the
+pool's pods, and sshd, each by every address that leads there; port 9618 of pods that are no members; the daemons and sshd of the pool of the same name in another
 namespace; DNS by UDP and TCP; the metrics of the DNS servers; the API server; the kubelets; a listener outside the cluster.
 
 neighbour: a pod in the pool's namespace without its labels. impostor: a pod in another namespace with all the labels of an executor.
@@ -109,6 +109,27 @@ def test_what_egress_rules_open(edited: Walls, shut_out: list[Target], mode: str
     wait_outcomes(opened, EFFECT_SECONDS)
     edited.pool.apply(walled_spec(SPEC_MODES[mode]))
     wait_outcomes(dict.fromkeys(opened, shut), EFFECT_SECONDS)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_monitors_reaches_the_agent_and_nothing_else(edited: Walls, mode: str) -> None:
+    agents = edited.members.agent()
+    others = [edited.target(column) for column in ("manager", "submitter", "executor", "other")]
+    namespace, _, _ = str(edited.impostor.pod).partition("/")
+    spec = walled_spec(SPEC_MODES[mode])
+    monitor = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "podSelector": {"matchLabels": {"condorpool.dev/component": "executor"}},
+    }
+    spec["networkPolicy"]["monitoring"] = [monitor]
+    shut = dict.fromkeys(agents, BLOCKED)
+
+    edited.pool.apply(spec)
+
+    opened = dict.fromkeys(agents, OPEN) | dict.fromkeys(others, BLOCKED)
+    wait_outcomes({edited.impostor: opened, edited.neighbour: shut}, EFFECT_SECONDS)
+    edited.pool.apply(walled_spec(SPEC_MODES[mode]))
+    wait_outcomes({edited.impostor: shut, edited.neighbour: shut}, EFFECT_SECONDS)
 
 
 def with_ranges(mode: str, *ranges: str) -> dict[str, Any]:

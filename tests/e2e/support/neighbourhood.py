@@ -15,9 +15,11 @@ from .operator import DEPLOYMENT, NAMESPACE, ROLE_IMAGE
 from .pool import Pool
 from .prober import DNS, TCP, UDP
 
-CONDOR_PORT, SSH_PORT = 9618, 22
-CLOSED_PORTS = {(TCP, 9619), (UDP, 9), (UDP, CONDOR_PORT)}
+CONDOR_PORT, AGENT_PORT, SSH_PORT = 9618, 9619, 22
+CLOSED_PORTS = {(TCP, AGENT_PORT), (UDP, 9), (UDP, CONDOR_PORT)}
 """Ports at which mostly nobody listens: a packet that may pass is answered by the kernel."""
+KNOWN_PORTS = {"manager": {(TCP, AGENT_PORT)}, "submitter": {(TCP, SSH_PORT)}}
+"""Ports beside that of the daemons that have columns of their own."""
 STARTED = "--for=condition=Ready"
 
 
@@ -133,6 +135,12 @@ class Members:
                 found.append(self._by_service(column or "manager", service, self.pods[self.pool.manager], CONDOR_PORT))
         return found
 
+    def agent(self) -> list[Target]:
+        """Return the agent's port by both addresses that lead to it."""
+        pod = self.pods[self.pool.manager]
+        service = self.pool.kubectl.must_get("service", f"{self.pool.name}-manager")
+        return [pod_target("agent", pod, AGENT_PORT), self._by_service("agent", service, pod, AGENT_PORT)]
+
     def ssh(self, column: str = "ssh") -> list[Target]:
         """Return sshd's port by every address that leads to it: the pod's, the Service's, every node's."""
         pod = self.pods[self.pool.submitter]
@@ -153,7 +161,7 @@ class Members:
         """
         found = []
         for source, pod in zip(self.sources, self.pods.values(), strict=True):
-            known = {(TCP, CONDOR_PORT)} | ({(TCP, SSH_PORT)} if _role(pod) == "submitter" else set())
+            known = {(TCP, CONDOR_PORT)} | KNOWN_PORTS.get(_role(pod), set())
             listening = source.listening()
             found += [pod_target("other", pod, port) for protocol, port in listening - known if protocol == TCP]
             found += [pod_target("other", pod, port, how, listens=False) for how, port in CLOSED_PORTS - listening]

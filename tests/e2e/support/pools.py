@@ -45,6 +45,7 @@ def later(logins: Logins) -> dict[str, Declared]:
     return {
         "busy_pool": ("busy", busy_spec(*COLLIDING), [secret("john", authorized_keys=logins.keys["john"].public)]),
         "day_pool": (NAME, day_spec(), day_objects(logins.keys, logins.passwords)),
+        "told_pool": ("told", told_spec(), ()),
         "ending_pool": ("ending", {"executors": [group("cpu", drainTimeout="24h")]}, ()),
         "calico_walls": (WALLED, walled_spec("Auto"), [secret("john", authorized_keys=logins.keys["john"].public)]),
         "kubernetes_walls": (
@@ -63,6 +64,18 @@ def busy_spec(*users: str, retention: str = "Retain") -> dict[str, Any]:
             "ssh": {"users": [user(name, keys="john") for name in users]},
         },
         "executors": [group("cpu", 2, drainTimeout="24h")],
+    }
+
+
+MONITOR = {"e2e": "monitor"}
+"""Labels of the pods that may scrape the told pool."""
+
+
+def told_spec() -> dict[str, Any]:
+    """Return the spec of a pool of two executors whose agent others than the operator may reach."""
+    return {
+        "networkPolicy": {"monitoring": [{"podSelector": {"matchLabels": MONITOR}}]},
+        "executors": [group("cpu", 2, drainTimeout="1m")],
     }
 
 

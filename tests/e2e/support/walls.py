@@ -90,7 +90,7 @@ class Walls:
             forbidden={
                 first: [far, self.stranger(self.neighbour), self.target("outside")],
                 members.manager: [near, self.target("api")],
-                self.impostor: [manager, submitter, near],
+                self.impostor: [manager, submitter, near, self.target("agent")],
                 self.neighbour: [manager, submitter, far],
             },
         )
@@ -114,7 +114,7 @@ def build(kubectl: Kubectl, pools: Mapping[str, Pool], elsewhere: Kubectl, shut_
         impostor, far = place(elsewhere, "impostor", stranger(f"impostor-{mode}", second, labels, ports))[0]
         around = [pod_target("stranger", pod) for pod in (near, far)]
         twin = [*other.daemons("twin"), *other.ssh("twin")[:2]]
-        own = [*mine.daemons(), *mine.ssh(), *mine.others()]
+        own = [*mine.daemons(), *mine.agent(), *mine.ssh(), *mine.others()]
         result[mode] = Walls(
             mine.pool,
             mine,

@@ -217,9 +217,14 @@ def check_socket(agent: Agent, reply: Callable[[bytes], bytes | None]) -> thread
 
 class TestCheck:
     def test_is_passed_on_and_back(self, agent: Agent) -> None:
-        seen = []
+        seen: list[bytes] = []
         findings = {"findings": [{"file": "a", "line": 1, "knob": "X", "message": "no"}]}
-        thread = check_socket(agent, lambda request: seen.append(request) or json.dumps(findings).encode())
+
+        def reply(request: bytes) -> bytes:
+            seen.append(request)
+            return json.dumps(findings).encode()
+
+        thread = check_socket(agent, reply)
         status, _, body = agent.ask("/v1/config/check", method="POST", body=REQUEST)
         thread.join(timeout=5)
         assert (status, json.loads(body)) == (200, findings)

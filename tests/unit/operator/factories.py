@@ -15,7 +15,9 @@ CREDENTIALS = Credentials(
     host_key=b"private-part-of-sshd",
     agent=AgentCredentials(b"certificate", b"private-part-of-agent", b"token-for-agent", b"token-for-metrics"),
 )
-WATCHER = {"operator_namespace": "condorpool-system", "operator_labels": {"app": "operator"}}
+SETTINGS = Settings(
+    dns_servers=("10.96.0.10",), operator_namespace="condorpool-system", operator_labels={"app": "operator"}
+)
 JOHN = {"name": "john", "authorizedKeysSecretRef": {"name": "john"}}
 JANE = {"name": "jane", "passwordSecretRef": {"name": "jane", "key": "pw"}}
 
@@ -33,7 +35,7 @@ def make_context(spec: dict[str, Any] | None = None, **changes: Any) -> Context:
     values: dict[str, Any] = {
         "pool": pool,
         "names": Names(pool.name, pool.namespace),
-        "settings": Settings(dns_servers=("10.96.0.10",), **WATCHER),
+        "settings": SETTINGS,
         "user_config": {component: {} for component in components},
         "credentials": CREDENTIALS,
         "accounts": (Account("john", 10001, "ssh-ed25519 AAAA john\n", "$2b$hash"),),
