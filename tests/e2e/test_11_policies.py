@@ -28,8 +28,9 @@ another node | shut    shut      shut     shut  shut  open | open     .    | ope
 outside      | .       .         .        .     .     open | .        .    | .     .       .     .       .
 """
 """What may reach what. The port of the HTCondor daemons (9618) of each role, that of the manager's agent (9619), all other ports of the
-pool's pods, and sshd, each by every address that leads there; port 9618 of pods that are no members; the daemons and sshd of the pool of the same name in another
-namespace; DNS by UDP and TCP; the metrics of the DNS servers; the API server; the kubelets; a listener outside the cluster.
+pool's pods, and sshd, each by every address that leads there; port 9618 of pods that are no members; the daemons and sshd of the pool of
+the same name in another namespace; DNS by UDP and TCP; the metrics of the DNS servers; the API server; the kubelets; a listener outside
+the cluster.
 
 neighbour: a pod in the pool's namespace without its labels. impostor: a pod in another namespace with all the labels of an executor.
 A node always reaches the pods on it (the kubelet's probes). From outside only the NodePorts have a route."""
