@@ -15,14 +15,20 @@ from tools.console import BUILD, ROOT, CommandFailedError, Console, exit_status,
 from tools.deploy import install_operator
 from tools.images import build_images
 
-from . import failover, firstjob, live, overhead, scale, sizes, writes
+from . import agent, failover, firstjob, live, overhead, scale, sizes, writes
 from .report import Results, document, figures_of, table
 
 Part = Callable[[Console, Results], Coroutine[Any, Any, None]]
 
 BARE: dict[str, Part] = {"overhead": overhead.run, "writes": writes.run, "scale": scale.run}
 """Parts that run an API server of their own."""
-CLUSTER: dict[str, Part] = {"firstjob": firstjob.run, "live": live.run, "failover": failover.run, "sizes": sizes.run}
+CLUSTER: dict[str, Part] = {
+    "firstjob": firstjob.run,
+    "failover": failover.run,
+    "live": live.run,
+    "agent": agent.run,
+    "sizes": sizes.run,
+}
 """Parts that need the dev cluster."""
 
 RESULT = BUILD / "bench.json"

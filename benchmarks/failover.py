@@ -44,7 +44,7 @@ def operator_pod(api: Api) -> Any:
 
 def kill(pod: Any) -> None:
     """Kill the operator's process."""
-    on_node(pod["spec"]["nodeName"], "kill", "-KILL", str(process_of(pod)))
+    on_node(pod["spec"]["nodeName"], "kill", "-KILL", str(process_of(pod, "operator")))
 
 
 def delete(pod: Any) -> None:

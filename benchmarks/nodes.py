@@ -96,8 +96,9 @@ def on_node(node: str, *command: str) -> str:
     return program("docker", "exec", node, *command)
 
 
-def process_of(pod: Any) -> int:
-    """Return the id, on its node, of the first process of a pod's first container: the one whose cgroup is named after it."""
-    name = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+def process_of(pod: Any, container: str) -> int:
+    """Return the id, on its node, of the first process of a container of a pod: the one whose cgroup is named after it."""
+    (status,) = [one for one in pod["status"]["containerStatuses"] if one["name"] == container]
+    name = status["containerID"].rpartition("/")[2]
     files = on_node(pod["spec"]["nodeName"], "sh", "-c", f"grep -l {name} /proc/[0-9]*/cgroup 2>/dev/null || true")
     return min(int(file.split("/")[2]) for file in files.split())

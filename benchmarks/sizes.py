@@ -53,7 +53,7 @@ def _memory(pod: Any, note: str) -> list[Figure]:
     node, name = pod["spec"]["nodeName"], pod["metadata"]["name"]
     summary = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
     (working_set,) = [one["memory"]["workingSetBytes"] for one in summary["pods"] if one["podRef"]["name"] == name]
-    status = on_node(node, "cat", f"/proc/{process_of(pod)}/status")
+    status = on_node(node, "cat", f"/proc/{process_of(pod, 'operator')}/status")
     fields = {
         line.partition(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith(("RssA", "VmRSS"))
     }
