@@ -48,7 +48,6 @@ def wait_shown(agent: Agent, total: int, claimed: int, idle: int, running: int, 
 
 
 def test_status_follows_the_queue(told_pool: Pool, agent: Agent) -> None:
-    wait_shown(agent, 2 * CPUS, 0, 0, 0, 0)
     jobs = [told_pool.submit(shell_job("sleep 600")) for _ in range(2)]
     told_pool.submit(shell_job("true", hold="true"))
     told_pool.submit(shell_job("true", requirements="false"))
@@ -121,8 +120,8 @@ def test_the_agent_has_no_rights(told_pool: Pool) -> None:
 
 def test_the_end_of_the_agent_harms_nothing(told_pool: Pool, agent: Agent) -> None:
     told_pool.clear_queue()
-    host = told_pool.submit(shell_job(UNTIL_TOLD))
-    where = host.wait_running()
+    job = told_pool.submit(shell_job(UNTIL_TOLD))
+    where = job.wait_running()
     before, daemons = agent.container("agent")["restartCount"], agent.container("condor")
     ready = told_pool.condition("Ready")
 
@@ -139,9 +138,8 @@ def test_the_end_of_the_agent_harms_nothing(told_pool: Pool, agent: Agent) -> No
     wait_shown(agent, 2 * CPUS, 1, 0, 1, 0)
     assert told_pool.condition("StateKnown")["status"] == "True"
     told_pool.run(where, "touch", GO)
-    assert host.wait_done(60) == "survived\n"
-    assert [code for code in host.events() if code not in PROGRESS] == [SUBMITTED, EXECUTING, TERMINATED]
-    wait_shown(agent, 2 * CPUS, 0, 0, 0, 0)
+    assert job.wait_done(60) == "survived\n"
+    assert [code for code in job.events() if code not in PROGRESS] == [SUBMITTED, EXECUTING, TERMINATED]
 
 
 def test_an_executor_that_is_ready_and_not_in_the_collector_is_told(told_pool: Pool) -> None:
