@@ -7,11 +7,12 @@ has been silent for a while, status goes on saying what it said.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import math
 import ssl
-from collections.abc import Callable, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Set
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -36,7 +37,8 @@ LONGEST_SECONDS = 60.0
 """Between two questions while answers do not change."""
 SILENCE_SECONDS = 60.0
 """For which an agent may be silent, and a daemon absent from the collector, before status says so: restarts take less."""
-REQUEST_SECONDS = 10.0
+REQUEST_SECONDS = 15.0
+"""For one question: a check of configuration takes up to ten in the agent."""
 WORKERS = 8
 """Agents asked at the same time."""
 _MOST_BYTES = 16 * 1024 * 1024
@@ -62,6 +64,16 @@ class Target:
         return cls(host, hashlib.sha256(encoded).digest(), token.decode())
 
 
+@dataclass(frozen=True)
+class ConfigFinding:
+    """What HTCondor has against a configuration: file and line (empty and 0 where it has no place), setting if there is one, words."""
+
+    file: str
+    line: int
+    knob: str
+    message: str
+
+
 Answer = tuple[State | None, str]
 """A state, or None where it is as it was, and its entity tag."""
 
@@ -79,16 +91,40 @@ class AgentClient:
 
     async def ask(self, target: Target, tag: str) -> Answer:
         """Return the agent's answer; AgentError where there is none."""
-        url = f"https://{target.host}:{AGENT_PORT}/v1/state"
-        headers = {"Authorization": f"Bearer {target.token}", "If-None-Match": tag}
+        async with self._request("GET", target, "/v1/state", {"If-None-Match": tag}) as response:
+            if response.status == 304:
+                return None, tag
+            return read_state(await _body(response)), response.headers.get("ETag", "")
+
+    async def check(self, target: Target, role: str, files: Mapping[str, str]) -> list[ConfigFinding]:
+        """Return what the pool's HTCondor has against the files of a role; AgentError where that cannot be told now."""
+        body = orjson.dumps({"role": role, "files": dict(files)})
+        async with self._request("POST", target, "/v1/config/check", data=body) as response:
+            said: dict[str, Any] = orjson.loads(await _body(response))
+            return [
+                ConfigFinding(str(one["file"]), int(one["line"]), str(one["knob"]), str(one["message"]))
+                for one in said["findings"]
+            ]
+
+    @contextlib.asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        target: Target,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Give an agent's good answer to read; whatever fails on the way, in the reading too, is an AgentError without details."""
+        url = f"https://{target.host}:{AGENT_PORT}{path}"
+        authorized = {"Authorization": f"Bearer {target.token}", **(headers or {})}
         pinned = aiohttp.Fingerprint(target.fingerprint)
+        request = self._open().request(method, url, headers=authorized, data=data, ssl=pinned, allow_redirects=False)
         try:
-            async with self._open().get(url, headers=headers, ssl=pinned, allow_redirects=False) as response:
-                if response.status == 304:
-                    return None, tag
-                if response.status != 200:
+            async with request as response:
+                if response.status not in (200, 304):
                     raise AgentError(f"status {response.status}")
-                return read_state(await _body(response)), response.headers.get("ETag", "")
+                yield response
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
             raise AgentError(type(error).__name__) from None
 

@@ -7,15 +7,17 @@ import logging
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from .accounts import PasswordHasher
 from .api.status import ConditionType, Reason
 from .apply import apply_objects, prune
-from .builders.context import Context
+from .builders.context import Context, Credentials
 from .builders.desired import desired_objects
 from .builders.network import policy_kind
+from .configcheck import ConfigChecker, Judge
 from .discovery import CalicoApi
 from .errors import ApiError, PoolInvalidError
 from .kinds import CONDOR_POOL
@@ -24,9 +26,9 @@ from .minting import complete_credentials
 from .naming import Names
 from .observe import Children, Observer
 from .pool import Pool, PoolKey
-from .poolstate import Poller, Target
+from .poolstate import AgentClient, AgentError, ConfigFinding, Poller, Target
 from .problems import NAMESPACE_ENDS, reason_of, unreadable, unseen_problems
-from .references import read_accounts, read_configs, referenced
+from .references import place_of, read_accounts, read_configs, referenced
 from .refresh import refresh_pods
 from .remains import end_with_namespace, hurry, namespace_ends
 from .replace import replace_outdated
@@ -40,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 REFUSED_RETRY_SECONDS = 60.0
 """Until the next look at what waits for a person, beside the watches that notice most repairs at once."""
+UNCHECKED_RETRY_SECONDS = 5.0
+"""Until the next try to have a configuration checked."""
 DOUBT_SECONDS = 10.0
 """For which a right must be missing before it is told: an API server that has just started knows no rights for a moment."""
 
@@ -48,13 +52,21 @@ class Reconciler:
     """Reconciles one pool at a time per call; holds nothing about pools but what can be read again."""
 
     def __init__(
-        self, kube: Kube, settings: Settings, references: ReferenceIndex, calico: CalicoApi, poller: Poller
+        self,
+        kube: Kube,
+        settings: Settings,
+        references: ReferenceIndex,
+        calico: CalicoApi,
+        agents: AgentClient,
+        poller: Poller,
     ) -> None:
         self._kube = kube
         self._settings = settings
         self._references = references
         self._calico = calico
+        self._agents = agents
         self._poller = poller
+        self._checker = ConfigChecker()
         self._observer = Observer(kube, calico, settings.namespaces)
         self._hasher = PasswordHasher()
         self._doubts: dict[str, float] = {}
@@ -140,24 +152,35 @@ class Reconciler:
         await self._report(obj, status)
         if Reason.API_UNAVAILABLE in reasons:
             raise RetryError
+        if Reason.CONFIG_UNCHECKED in reasons:
+            later = min(later, UNCHECKED_RETRY_SECONDS)
         return min(later, REFUSED_RETRY_SECONDS) if reasons else later
 
     def _sight(self, context: Context, children: Children) -> Sight:
         """Return what the pool's agent told; it is asked by the poller, and never waited for."""
-        agent = context.credentials.agent
-        target = Target.of(context.names.manager_host, agent.certificate, agent.token)
-        expected = daemons_of(context, children)
-        key = (context.pool.namespace, context.pool.name)
-        return self._poller.sight(key, target if agent_is_ready(children) else None, expected)
+        target = _target(context.names, context.credentials) if agent_is_ready(children) else None
+        return self._poller.sight((context.pool.namespace, context.pool.name), target, daemons_of(context, children))
 
     async def _context(self, pool: Pool, children: Children) -> tuple[Context, list[Problem]]:
         names = Names(pool.name, pool.namespace, self._settings.cluster_domain)
-        user_config, config_problems = await read_configs(self._kube, pool, names, children)
+        readable, problems = await read_configs(self._kube, pool, names, children)
         accounts, user_problems = await read_accounts(self._kube, pool, names, children, self._hasher)
         credentials = complete_credentials(names, children, ssh=pool.spec.submitter.ssh is not None)
+        judge = self._judge(names, credentials, children)
+        user_config, refusals = await self._checker.approve(names, children, readable, judge, partial(place_of, pool))
         policies = policy_kind(pool.spec.network_policy.mode, served=self._calico.served)
         context = Context(pool, names, self._settings, user_config, credentials, accounts, policies)
-        return context, config_problems + user_problems
+        return context, problems + refusals + user_problems
+
+    def _judge(self, names: Names, credentials: Credentials, children: Children) -> Judge:
+        """Return who judges a changed configuration: the pool's HTCondor, through its agent."""
+
+        async def judge(role: str, files: Mapping[str, str]) -> list[ConfigFinding]:
+            if not agent_is_ready(children):
+                raise AgentError("the agent in the manager's pod is not ready")
+            return await self._agents.check(_target(names, credentials), role, files)
+
+        return judge
 
     async def _converge(self, context: Context, children: Children, *, complete: bool) -> tuple[list[Problem], float]:
         """Apply, let pods see new files, remove what is no longer wanted if nothing failed, then replace outdated executors.
@@ -214,6 +237,11 @@ class Reconciler:
             if error.retryable:
                 raise
             logger.warning("%s/%s: no event: %s", obj["metadata"]["namespace"], obj["metadata"]["name"], error)
+
+
+def _target(names: Names, credentials: Credentials) -> Target:
+    """Return where and how a pool's agent is asked."""
+    return Target.of(names.manager_host, credentials.agent.certificate, credentials.agent.token)
 
 
 def _now() -> str:

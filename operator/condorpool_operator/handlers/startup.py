@@ -38,7 +38,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     watches = Watches(kube, references, calico, queue.add, queue.resync)
     memo.agents = AgentClient()
     poller = Poller(memo.agents, queue.add)
-    reconciler = Reconciler(kube, own, references, calico, poller)
+    reconciler = Reconciler(kube, own, references, calico, memo.agents, poller)
     memo.queue, memo.reconciler = queue, reconciler
     work = {f"worker {number}": queue.work(reconciler) for number in range(own.workers)}
     work["watches"] = watches.run(own.namespaces)

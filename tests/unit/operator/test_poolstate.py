@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from condorpool_operator.poolstate import (
     AgentClient,
     AgentError,
     Answer,
+    ConfigFinding,
     Poller,
     Target,
     read_state,
@@ -234,7 +236,7 @@ class TestClient:
         for name, content in files.items():
             (tmp_path / name).write_bytes(content)
         credentials, collector = Credentials(tmp_path, tmp_path / "private"), Recorded()
-        server = Server(("127.0.0.1", 0), Interface(credentials, collector, tmp_path / "none"), credentials)
+        server = Server(("127.0.0.1", 0), Interface(credentials, collector, tmp_path / "check.sock"), credentials)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         monkeypatch.setattr(poolstate, "AGENT_PORT", server.server_address[1])
         yield collector, Target.of("127.0.0.1", certificate, b"t")
@@ -267,6 +269,36 @@ class TestClient:
         client = AgentClient()
         with pytest.raises(AgentError, match=message):
             await client.ask(Target(agent[1].host, agent[1].fingerprint, token), "")
+        await client.close()
+
+    async def test_has_a_configuration_judged_by_the_checker_behind_the_agent(
+        self, agent: tuple[Recorded, Target], tmp_path: Path
+    ) -> None:
+        found = {"file": "50-00-a-b", "line": 3, "knob": "START", "message": "must be an expression"}
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(tmp_path / "check.sock"))
+            listening.listen()
+            asked: list[object] = []
+
+            def answer() -> None:
+                connection, _ = listening.accept()
+                with connection, connection.makefile("rwb") as stream:
+                    asked.append(json.loads(stream.read()))
+                    stream.write(json.dumps({"findings": [found]}).encode())
+
+            checker = threading.Thread(target=answer, daemon=True)
+            checker.start()
+            client = AgentClient()
+            findings = await client.check(agent[1], "executor", {"50-00-a-b": "START = (((\n"})
+            await client.close()
+            checker.join()
+        assert findings == [ConfigFinding("50-00-a-b", 3, "START", "must be an expression")]
+        assert asked == [{"role": "executor", "files": {"50-00-a-b": "START = (((\n"}}]
+
+    async def test_takes_an_absent_checker_for_silence(self, agent: tuple[Recorded, Target]) -> None:
+        client = AgentClient()
+        with pytest.raises(AgentError, match="503"):
+            await client.check(agent[1], "executor", {})
         await client.close()
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "demo-manager.physics.svc.cluster.local"])
