@@ -163,6 +163,12 @@ class Kube:
         }
         await self._json("POST", EVENT.path(meta["namespace"]), body=body)
 
+    async def events_about(self, namespace: str, uid: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield what was recorded within the last hour or so about the object of a UID."""
+        async for page in self._pages(EVENT, namespace, {"fieldSelector": f"involvedObject.uid={uid}"}, JSON):
+            for event in page["items"] or ():
+                yield event
+
     async def list_metadata(self, kind: Kind, namespace: str | None, selector: str) -> AsyncIterator[dict[str, Any]]:
         """Yield the metadata of the objects that a label selector selects."""
         async for page in self._pages(kind, namespace, {"labelSelector": selector}, METADATA_LIST):

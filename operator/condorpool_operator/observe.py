@@ -18,6 +18,10 @@ MOST_POOLS = 50
 FEW_NAMESPACES = 4
 """Up to so many namespaces are listed one by one; for more, one list of the whole cluster costs less."""
 
+TELLING_CONDITIONS = ("Ready", "PodScheduled", "PodReadyToStartContainers")
+TELLING_FIELDS = ("name", "image", "ready", "restartCount", "state", "lastState")
+"""What is kept of a pod that is not ready."""
+
 Obj = dict[str, Any]
 
 
@@ -177,11 +181,6 @@ def _slim(kind: Kind, obj: Obj) -> Obj:
         meta["name"] = meta["name"].removeprefix("default.")
     if kind != POD:
         return obj
-    status = obj.get("status", {})
-    conditions = [
-        {"type": "Ready", "status": one["status"]} for one in status.get("conditions", ()) if one["type"] == "Ready"
-    ]
-    containers = [{"name": one["name"], "ready": one["ready"]} for one in status.get("containerStatuses") or ()]
     kept = (
         *("name", "namespace", "uid", "labels", "annotations"),
         *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
@@ -190,5 +189,21 @@ def _slim(kind: Kind, obj: Obj) -> Obj:
         "apiVersion": obj["apiVersion"],
         "kind": obj["kind"],
         "metadata": {key: meta[key] for key in kept if key in meta},
-        "status": {"conditions": conditions, "containerStatuses": containers, "hostIP": status.get("hostIP")},
+        "status": _slim_status(obj.get("status", {})),
+    }
+
+
+def _slim_status(status: Obj) -> Obj:
+    """Return what is needed of a pod's status: of one that is ready, that it is; of another, what may say why it is not."""
+    conditions = {one["type"]: one for one in status.get("conditions", ())}
+    ready, host = conditions.get("Ready"), status.get("hostIP")
+    if ready is not None and ready["status"] == "True":
+        return {"conditions": [{"type": "Ready", "status": "True"}], "hostIP": host}
+    return {
+        "conditions": [conditions[kind] for kind in TELLING_CONDITIONS if kind in conditions],
+        "hostIP": host,
+        "phase": status.get("phase"),
+        "containerStatuses": [
+            {key: one[key] for key in TELLING_FIELDS if key in one} for one in status.get("containerStatuses", ())
+        ],
     }

@@ -18,6 +18,7 @@ from .builders.context import Context, Credentials
 from .builders.desired import desired_objects
 from .builders.network import policy_kind
 from .configcheck import ConfigChecker, Judge
+from .diagnosis import diagnose
 from .discovery import CalicoApi
 from .errors import ApiError, PoolInvalidError
 from .kinds import CONDOR_POOL
@@ -135,8 +136,10 @@ class Reconciler:
             await self._look_at_calico()
         problems += self._not_as_asked(pool)
         sight = self._sight(context, children)
-        status = compute_status(generation, observe_pool(context, children, problems, sight), previous, now)
-        return await self._conclude(obj, status, problems, min(later, sight.look_again))
+        findings, again = await diagnose(self._kube, context, children)
+        seen = observe_pool(context, children, problems, sight, findings)
+        status = compute_status(generation, seen, previous, now)
+        return await self._conclude(obj, status, problems, min(later, again, sight.look_again))
 
     async def _conclude(
         self, obj: Mapping[str, Any], status: Mapping[str, Any], problems: Iterable[Problem], later: float

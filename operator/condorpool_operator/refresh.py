@@ -14,8 +14,8 @@ from .kinds import CONFIG_MAP, DEPLOYMENT, POD, SECRET, STATEFUL_SET
 from .kube import Kube
 from .naming import Names
 from .observe import Children
+from .podhealth import Obj, is_terminating
 from .pool import Pool
-from .snapshot import Obj, is_terminating
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 

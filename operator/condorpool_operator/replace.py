@@ -10,8 +10,9 @@ from .kinds import POD, STATEFUL_SET
 from .kube import Kube
 from .naming import Names
 from .observe import Children
+from .podhealth import is_ready, is_terminating
 from .pool import Pool
-from .snapshot import Obj, is_outdated, is_ready, is_terminating
+from .snapshot import Obj, is_outdated
 
 
 def max_unavailable(group: ExecutorGroup) -> int:

@@ -1,16 +1,19 @@
 """Live objects read as the few facts that status and replacement need; pure."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from . import labels, naming
+from .api.status import ConditionType, Reason
 from .api.v1alpha1 import ExecutorGroup
 from .builders.context import Context
 from .builders.executors import replicas
 from .builders.pods import AGENT, CONDOR
 from .kinds import CALICO_POLICY, CLAIM, DEPLOYMENT, NETWORK_POLICY, SERVICE, STATEFUL_SET
 from .observe import Children
-from .status import Group, Observation, Problem, Sight, Workload
+from .podhealth import Finding, is_ready, is_terminating
+from .status import Fault, Group, Observation, Problem, Sight, Workload
 
 Obj = Mapping[str, Any]
 
@@ -18,21 +21,10 @@ MODE_OF_KIND = {CALICO_POLICY: "Calico", NETWORK_POLICY: "Kubernetes", None: "Di
 """The mode of network policies in status, by the kind in effect."""
 
 
-def is_terminating(pod: Obj) -> bool:
-    """Return whether a pod was told to end: an executor drains from then on."""
-    return "deletionTimestamp" in pod["metadata"]
-
-
-def is_ready(pod: Obj) -> bool:
-    """Return whether the kubelet calls a pod ready."""
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-
-
 def container_is_ready(pod: Obj, name: str) -> bool:
     """Return whether the kubelet calls one container of a pod ready."""
     statuses = pod.get("status", {}).get("containerStatuses", ())
-    return any(one["name"] == name and one["ready"] for one in statuses)
+    return is_ready(pod) or any(one["name"] == name and one["ready"] for one in statuses)
 
 
 def is_outdated(pod: Obj, stateful_set: Obj) -> bool:
@@ -51,16 +43,22 @@ def daemons_of(context: Context, children: Children) -> frozenset[str]:
     """Return the names by which the collector ought to know the daemons of all pods that are ready."""
     workloads = (_manager(children, context), _submitter(children, context))
     names = {workload.daemon for workload in workloads if workload.ready}
-    return frozenset(names.union(*(_group(children, context, group).pods for group in context.pool.spec.groups)))
+    return frozenset(names.union(*(_group(children, context, group, {}).pods for group in context.pool.spec.groups)))
 
 
-def observe_pool(context: Context, children: Children, problems: Iterable[Problem], sight: Sight) -> Observation:
-    """Return what status needs to know of a valid pool."""
+def observe_pool(
+    context: Context, children: Children, problems: Iterable[Problem], sight: Sight, findings: Mapping[str, Finding]
+) -> Observation:
+    """Return what status needs to know of a valid pool; `findings` are by the name of the workload whose pods they are about."""
     names, ssh = context.names, context.pool.spec.submitter.ssh
+    faults = {name: one.told for name, one in findings.items()}
+    refused = {name for name, fault in faults.items() if fault.reason is Reason.CONFIG_REFUSED}
+    problems = [*problems, *(_refusal(faults[name]) for name in sorted(refused))]
+    faults = {name: fault for name, fault in faults.items() if name not in refused}
     return Observation(
-        manager=_manager(children, context),
-        submitter=_submitter(children, context),
-        groups=tuple(_group(children, context, group) for group in context.pool.spec.groups),
+        manager=_with(_manager(children, context), faults.get(names.manager)),
+        submitter=_with(_submitter(children, context), faults.get(names.submitter)),
+        groups=tuple(_group(children, context, group, faults) for group in context.pool.spec.groups),
         problems=tuple(problems),
         image=context.image,
         policy_mode=MODE_OF_KIND[context.policy_kind],
@@ -69,6 +67,15 @@ def observe_pool(context: Context, children: Children, problems: Iterable[Proble
         ssh_endpoint=None if ssh is None else ssh_endpoint(context, children),
         sight=sight,
     )
+
+
+def _refusal(fault: Fault) -> Problem:
+    """Return a configuration that daemons refuse as what it is: the configuration's problem, not the pods'."""
+    return Problem(ConditionType.CONFIG_VALID, fault.reason, fault.message)
+
+
+def _with(workload: Workload, fault: Fault | None) -> Workload:
+    return replace(workload, fault=fault)
 
 
 def _capacity(children: Children, context: Context) -> str | None:
@@ -106,7 +113,7 @@ def _submitter(children: Children, context: Context) -> Workload:
     return Workload(ready=False, message=message, daemon=pod)
 
 
-def _group(children: Children, context: Context, group: ExecutorGroup) -> Group:
+def _group(children: Children, context: Context, group: ExecutorGroup, faults: Mapping[str, Fault]) -> Group:
     live = children.get(STATEFUL_SET, context.names.group(group.name))
     pods = children.pods(naming.EXECUTOR, group.name)
     staying = [pod for pod in pods if not is_terminating(pod)]
@@ -120,6 +127,7 @@ def _group(children: Children, context: Context, group: ExecutorGroup) -> Group:
         draining=len(pods) - len(staying),
         outdated=len(outdated),
         pods=frozenset(pod["metadata"]["name"] for pod in ready),
+        fault=faults.get(context.names.group(group.name)),
     )
 
 

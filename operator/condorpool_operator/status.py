@@ -30,8 +30,20 @@ STALLING = (
     Reason.SECRET_NOT_FOUND,
     Reason.SECRET_INVALID,
     Reason.CALICO_NOT_SERVED,
+    Reason.CONFIG_REFUSED,
+    Reason.IMAGE_PULL_FAILED,
+    Reason.OUT_OF_MEMORY,
+    Reason.CRASH_LOOPING,
+    Reason.POD_NOT_CREATED,
+    Reason.CLAIM_PENDING,
+    Reason.SPOOL_FULL,
+    Reason.CLOCK_SKEW,
 )
 """Reasons that wait for a person."""
+PASSING_FAULTS = (Reason.UNSCHEDULABLE, Reason.POD_NOT_STARTED, Reason.NOT_JOINED, Reason.NOT_ANSWERING)
+"""Reasons worth an event that may end without anybody's doing: nodes come, a neighbour goes, a network heals."""
+EACH_WORD_TOLD = STALLING[: STALLING.index(Reason.CONFIG_REFUSED)]
+"""Reasons that are told again when their message changes: it names another field. Of pods it changes with their number."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +56,23 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """What keeps pods of a component from being ready."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
 class Workload:
-    """A single-pod workload as its controller reports it, and the name by which its daemon is known in the collector."""
+    """A single-pod workload as its controller reports it."""
 
     ready: bool
     message: str
     daemon: str
+    """The name by which the collector knows its daemon."""
+    fault: Fault | None = None
+    """What is wrong with its pod, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,7 @@ class Group:
     draining: int
     outdated: int
     pods: frozenset[str] = frozenset()
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True)
@@ -289,11 +313,12 @@ def _is_event(condition: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     A finding is told by its own condition only, not by Ready as well.
     """
     turned = condition["status"] != old.get("status")
-    is_finding = condition["status"] == "False" and condition["reason"] in STALLING
+    is_finding = condition["status"] == "False" and condition["reason"] in (*STALLING, *PASSING_FAULTS)
     if condition["type"] == ConditionType.READY:
         return turned and not is_finding and "True" in (condition["status"], old.get("status"))
     is_told = condition["type"] in (*VALIDITY, *COMPONENTS) and is_finding
-    return is_told and (turned or condition["message"] != old.get("message"))
+    other_words = condition["message"] != old.get("message") and condition["reason"] in EACH_WORD_TOLD
+    return is_told and (turned or condition["reason"] != old.get("reason") or other_words)
 
 
 def _event(condition: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -305,7 +330,8 @@ def _event(condition: Mapping[str, Any]) -> tuple[str, str, str]:
 def _workload(workload: Workload) -> _Finding:
     if workload.ready:
         return _Finding("True", Reason.AVAILABLE, workload.message)
-    return _Finding("False", Reason.PODS_NOT_READY, workload.message)
+    fault = workload.fault or Fault(Reason.PODS_NOT_READY, workload.message)
+    return _Finding("False", fault.reason, fault.message)
 
 
 def _policies(mode: str) -> _Finding:
@@ -318,14 +344,18 @@ def _policies(mode: str) -> _Finding:
 
 
 def _groups(groups: Iterable[Group]) -> _Finding:
-    parts, outdated, missing = [], 0, 0
+    parts, faults, outdated, missing = [], [], 0, 0
     for group in groups:
         replaced = f", {group.outdated} to be replaced" if group.outdated else ""
         draining = f", {group.draining} draining" if group.draining else ""
         parts.append(f"{group.name}: {group.ready} of {group.desired} ready{replaced}{draining}")
+        faults += [group.fault] if group.fault is not None else []
         outdated += group.outdated
         missing += group.desired - group.ready
     message = "; ".join(parts) or "no executors asked for"
+    if faults and missing:
+        first = min(faults, key=lambda fault: (fault.reason not in STALLING, fault.reason))
+        return _Finding("False", first.reason, "; ".join([message, *(fault.message for fault in faults)]))
     if outdated:
         return _Finding("False", Reason.ROLLING_OUT, message)
     return _Finding("False", Reason.PODS_NOT_READY, message) if missing else _Finding("True", Reason.AVAILABLE, message)

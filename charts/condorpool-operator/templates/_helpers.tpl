@@ -53,7 +53,7 @@ Claims are never deleted by the operator: they go with their pool. Pods are dele
   verbs: [list, watch, patch, delete]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create]
+  verbs: [create, list]
 # whether the namespace of a pool is being deleted
 - apiGroups: [""]
   resources: [namespaces]

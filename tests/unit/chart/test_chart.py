@@ -126,7 +126,7 @@ def test_rights_are_those_that_the_code_uses(cluster_wide: Objects) -> None:
         ("condorpool.dev", "condorpools/status"): {"patch"},
         ("condorpool.dev", "condorpools/finalizers"): {"update"},
         ("", "pods"): {"list", "watch", "patch", "delete"},
-        ("", "events"): {"create"},
+        ("", "events"): {"create", "list"},
         ("", "namespaces"): {"get"},
         ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from condorpool_operator.api.status import ConditionType, Reason
+from condorpool_operator.status import transitions
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted(
@@ -26,8 +27,28 @@ def test_every_reason_has_an_entry(reason: Reason) -> None:
     assert len(entries().get(reason.value, "").strip()) > 15
 
 
-def test_every_entry_is_a_reason() -> None:
-    assert entries().keys() == {reason.value for reason in Reason}
+def event_reasons() -> set[str]:
+    """Return the reasons of all events that the operator can record: a condition turns, for whatever reason."""
+    sides = [
+        {"conditions": [{"type": kind.value, "status": status, "reason": reason.value, "message": "m"}]}
+        for kind in ConditionType
+        for status in ("True", "False", "Unknown")
+        for reason in Reason
+    ]
+    good = {
+        "conditions": [{"type": kind.value, "status": "True", "reason": "x", "message": "m"} for kind in ConditionType]
+    }
+    return {reason for before in ({}, good) for after in sides for _, reason, _ in transitions(before, after)}
+
+
+def test_every_event_has_an_entry() -> None:
+    found = event_reasons()
+    assert "Ready" in found
+    assert found <= entries().keys()
+
+
+def test_every_entry_is_a_reason_or_an_event() -> None:
+    assert entries().keys() == {reason.value for reason in Reason} | event_reasons()
 
 
 @pytest.mark.parametrize("condition", list(ConditionType))

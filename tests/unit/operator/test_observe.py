@@ -194,6 +194,32 @@ async def test_of_a_pod_only_what_is_needed_is_kept() -> None:
     assert "managedFields" not in kept["metadata"]
 
 
+async def test_of_a_pod_that_is_not_ready_what_may_say_why_is_kept() -> None:
+    pool = pool_in("physics")
+    container = {
+        "name": "condor",
+        "ready": False,
+        "restartCount": 3,
+        "lastState": {},
+        "state": {"waiting": {"reason": "x"}},
+    }
+    pending = {"type": "PodScheduled", "status": "False", "message": "no room"}
+    status = {
+        "phase": "Pending",
+        "hostIP": "10.0.0.7",
+        "conditions": [{"type": "ContainersReady", "status": "False"}, pending],
+        "containerStatuses": [container | {"imageID": "sha256:0", "volumeMounts": ["many"]}],
+        "podIPs": [],
+    }
+    (kept,) = (await children_of(pool, obj(POD, "demo-cpu-0", pool) | {"spec": {}, "status": status})).all()
+    assert kept["status"] == {
+        "phase": "Pending",
+        "hostIP": "10.0.0.7",
+        "conditions": [pending],
+        "containerStatuses": [container],
+    }
+
+
 async def test_calicos_policies_are_known_by_their_own_name() -> None:
     pool, calico = pool_in("physics"), CalicoApi()
     calico._served.set()

@@ -52,7 +52,7 @@ def pod(component: str, name: str, *, ends: bool = False, **ready: bool) -> dict
 )
 def test_the_manager_is_ready_at_this_generation_only(status: dict[str, Any], ready: bool) -> None:
     children = Children([deployment(**status), pod("manager", "demo-manager-x", condor=True, agent=True)])
-    assert observe_pool(make_context(), children, (), SIGHT).manager.ready is ready
+    assert observe_pool(make_context(), children, (), SIGHT, {}).manager.ready is ready
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_agent_has_no_say_in_whether_the_manager_is_ready(
     containers: dict[str, bool], ends: bool, ready: bool, asked: bool
 ) -> None:
     children = Children([deployment(**UP), pod("manager", "demo-manager-x", ends=ends, **containers)])
-    assert observe_pool(make_context(), children, (), SIGHT).manager.ready is ready
+    assert observe_pool(make_context(), children, (), SIGHT, {}).manager.ready is ready
     assert agent_is_ready(children) is asked
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from condorpool_operator.api.status import ConditionType, Reason
 from condorpool_operator.status import (
+    Fault,
     Group,
     Jobs,
     Observation,
@@ -55,6 +56,14 @@ def problem(condition: ConditionType = ConditionType.USERS_VALID, reason: Reason
     return Problem(condition, reason, "field: what, fix")
 
 
+def sick(reason: Reason, message: str = "pod p: why") -> Workload:
+    return Workload(ready=False, message="down", fault=Fault(reason, message))
+
+
+def group(reason: Reason, message: str = "pod p: why") -> Group:
+    return Group("cpu", 2, 1, 0, 0, Fault(reason, message))
+
+
 def test_a_whole_pool_is_ready() -> None:
     status = compute_status(3, observation(), {}, NOW)
     states = conditions(status)
@@ -72,6 +81,15 @@ def test_a_whole_pool_is_ready() -> None:
         ({"groups": (Group("cpu", 2, 1, 0, 0),)}, "ExecutorsReady", "PodsNotReady", False),
         ({"groups": (Group("cpu", 2, 1, 0, 1),)}, "ExecutorsReady", "RollingOut", False),
         ({"problems": (problem(),)}, "UsersValid", "SecretNotFound", True),
+        ({"manager": sick(Reason.IMAGE_PULL_FAILED)}, "ManagerReady", "ImagePullFailed", True),
+        ({"submitter": sick(Reason.NOT_JOINED)}, "SubmitterReady", "NotJoined", False),
+        ({"groups": (group(Reason.UNSCHEDULABLE),)}, "ExecutorsReady", "Unschedulable", False),
+        (
+            {"groups": (group(Reason.UNSCHEDULABLE), group(Reason.CRASH_LOOPING))},
+            "ExecutorsReady",
+            "CrashLooping",
+            True,
+        ),
         (
             {"problems": (problem(ConditionType.CONFIG_VALID, Reason.CONFIG_MAP_NOT_FOUND),)},
             "ConfigValid",
@@ -94,6 +112,15 @@ def test_one_thing_missing_makes_a_pool_not_ready(
     assert states["Ready"] == ("False", reason)
     assert states["Stalled"][0] == str(stalled)
     assert states["Reconciling"][0] == str(not stalled)
+
+
+def test_faults_of_executors_follow_their_counts() -> None:
+    seen = observation(
+        groups=(group(Reason.UNSCHEDULABLE, "pod a: no room"), group(Reason.CRASH_LOOPING, "pod b: ends"))
+    )
+    status = compute_status(1, seen, {}, NOW)
+    (message,) = [one["message"] for one in status["conditions"] if one["type"] == "ExecutorsReady"]
+    assert message == "cpu: 1 of 2 ready; cpu: 1 of 2 ready; pod a: no room; pod b: ends"
 
 
 def test_draining_executors_do_not_count_against_readiness() -> None:
@@ -149,6 +176,16 @@ class TestEvents:
         assert transitions(ready, bad) == [("Warning", "SecretNotFound", "field: what, fix")]
         again = compute_status(2, observation(problems=(problem(),)), bad, LATER)
         assert transitions(bad, again) == []
+
+    @pytest.mark.parametrize("reason", [Reason.CRASH_LOOPING, Reason.UNSCHEDULABLE])
+    def test_a_fault_of_pods_is_one_warning_whatever_their_number(self, reason: Reason) -> None:
+        starting = compute_status(1, observation(manager=DOWN, groups=(Group("cpu", 2, 1, 0, 0),)), {}, NOW)
+        one = compute_status(1, observation(manager=DOWN, groups=(group(reason, "pod a: x"),)), starting, NOW)
+        assert [event[:2] for event in transitions(starting, one)] == [("Warning", reason.value)]
+        two = compute_status(1, observation(manager=DOWN, groups=(group(reason, "pod a and 1 more: x"),)), one, NOW)
+        assert transitions(one, two) == []
+        other = compute_status(1, observation(manager=DOWN, groups=(group(Reason.NOT_JOINED),)), two, NOW)
+        assert [event[:2] for event in transitions(two, other)] == [("Warning", "NotJoined")]
 
     def test_lost_readiness_is_told(self) -> None:
         ready = compute_status(1, observation(), {}, NOW)

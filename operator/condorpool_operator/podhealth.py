@@ -1,0 +1,319 @@
+"""What keeps pods from being ready, read off what the scheduler, the kubelet and the workloads' controllers say of them; pure.
+
+A clear verdict is told at once, a vague one only when it has lasted longer than any good start: so a pool that starts as it should
+shows nothing of this. The same sight gives the same words: no counters, no times, and of messages that vary only what does not.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from . import naming
+from .api.status import Reason
+from .labels import COMPONENT
+from .status import Fault
+
+Obj = Mapping[str, Any]
+Since = Callable[[str], float]
+"""Seconds since a time stamp of the API."""
+
+OVERLOOKED = ("agent",)
+"""Containers that are no part of HTCondor: without them a pool takes and runs jobs."""
+
+UNSCHEDULABLE_SECONDS = 15.0
+"""From the scheduler's first refusal: a volume is bound, or a pod goes, within seconds."""
+NOT_STARTED_SECONDS = 60.0
+"""From the choice of a node to a container: volumes that are attached take half a minute."""
+PROOF_SECONDS = 30.0
+"""For which a new container has to run before it is taken to read a configuration that its predecessor refused."""
+CRASH_SECONDS = 150.0
+"""The same after other ends: longer than the startup probe (120 s), at whose end the kubelet kills a container."""
+JOINING_SECONDS = 120.0
+"""From a container's start to its readiness: a quarter of a minute, and more with many pods at once."""
+LOST_SECONDS = 30.0
+"""From the loss of readiness: a manager that restarts is found again within seconds."""
+CLAIM_SECONDS = 60.0
+"""From a claim's creation to its volume: a provisioner takes seconds, a cloud half a minute."""
+
+TEXT_LIMIT = 400
+"""Characters of somebody else's words."""
+
+_CRASHES_BEFORE_LOOP = 2
+"""The kubelet restarts at once after the first end, and calls it a loop from the second."""
+_IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
+_CREATION_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_REFUSAL = re.compile(r"(HTCondor|sshd) refuses the configuration: ")
+"""How pool-init's termination message begins where it does not start the daemons (docs/design/image-contract.md)."""
+_PROBE_FAULT = re.compile(rf"\b({Reason.SPOOL_FULL}|{Reason.CLOCK_SKEW}): (.+)")
+"""A line of pool-init's file of faults, as the readiness probe prints it."""
+
+_DESCRIBE = "kubectl describe pod {pod}"
+_LOGS = "kubectl logs {pod} -c {container}"
+
+
+@dataclass(frozen=True)
+class Ailment:
+    """What is wrong with one pod, in words that are the same for every pod that has it, and the command that shows more."""
+
+    reason: Reason
+    text: str
+    command: str = _DESCRIBE
+    container: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with an object of a component, or with several in the same way."""
+
+    reason: Reason
+    subject: str
+    text: str
+    command: str
+    uid: str
+    """UID of the object whose events may say more."""
+
+    @property
+    def told(self) -> Fault:
+        """The finding as status tells it."""
+        return Fault(self.reason, f"{self.subject}: {self.text} ({self.command})")
+
+
+def is_terminating(pod: Obj) -> bool:
+    """Return whether a pod was told to end: an executor drains from then on."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def is_ready(pod: Obj) -> bool:
+    """Return whether the kubelet calls a pod ready."""
+    return _condition(pod, "Ready").get("status") == "True"
+
+
+def _condition(pod: Obj, kind: str) -> Obj:
+    found: Iterable[Obj] = pod.get("status", {}).get("conditions", ())
+    return next((one for one in found if one["type"] == kind), {})
+
+
+def examine(pods: Sequence[Obj], since: Since) -> tuple[Finding | None, float]:
+    """Return what is wrong with the pods of a component, and after how many seconds one that is in doubt deserves another look."""
+    ailing: list[tuple[Obj, Ailment]] = []
+    later = math.inf
+    for pod in pods:
+        ailment, again = _examine(pod, since)
+        later = min(later, again)
+        if ailment is not None:
+            ailing.append((pod, ailment))
+    if not ailing:
+        return None, later
+    worst = min((ailment for _, ailment in ailing), key=lambda one: (_SEVERITY.index(one.reason), one.text))
+    first, *others = [pod["metadata"] for pod, ailment in ailing if ailment == worst]
+    subject = f"pod {first['name']}" + (f" and {len(others)} more" if others else "")
+    command = worst.command.format(pod=first["name"], container=worst.container)
+    return Finding(worst.reason, subject, worst.text, command, first["uid"]), later
+
+
+_SEVERITY = (
+    Reason.CONFIG_REFUSED,
+    Reason.IMAGE_PULL_FAILED,
+    Reason.OUT_OF_MEMORY,
+    Reason.CRASH_LOOPING,
+    Reason.POD_NOT_STARTED,
+    Reason.UNSCHEDULABLE,
+    Reason.NOT_ANSWERING,
+    Reason.NOT_JOINED,
+)
+
+
+def _examine(pod: Obj, since: Since) -> tuple[Ailment | None, float]:
+    """Return what is wrong with a pod, or after how many seconds it will be."""
+    if is_ready(pod) or is_terminating(pod) or pod["status"].get("phase") in ("Failed", "Succeeded"):
+        return None, math.inf
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        lasted = since(scheduled["lastTransitionTime"])
+        return _after(UNSCHEDULABLE_SECONDS, lasted, _unschedulable(scheduled))
+    statuses: Iterable[Obj] = pod["status"].get("containerStatuses", ())
+    unready = [one for one in statuses if one["name"] not in OVERLOOKED and not one.get("ready")]
+    for container in unready:
+        if (ailment := _verdict(container, since)) is not None:
+            return ailment, _proof(container, since)
+    waiting = {one.get("state", {}).get("waiting", {}).get("reason") for one in unready}
+    pulling = _condition(pod, "PodReadyToStartContainers").get("status") == "True" and not waiting & _CREATION_REASONS
+    if scheduled and not pulling and any(waiting):
+        ailment = Ailment(
+            Reason.POD_NOT_STARTED, "its node has not started it: a volume, the network or a container fails"
+        )
+        return _after(NOT_STARTED_SECONDS, since(scheduled["lastTransitionTime"]), ailment)
+    return _not_ready(pod, unready, since)
+
+
+def _after(limit: float, lasted: float, ailment: Ailment) -> tuple[Ailment | None, float]:
+    """Return what has lasted long enough to be told, or the seconds until it has."""
+    return (ailment, math.inf) if lasted >= limit else (None, limit - lasted + 1)
+
+
+def _unschedulable(scheduled: Obj) -> Ailment:
+    said = str(scheduled.get("message", "")).partition(" preemption: ")[0].rstrip(". ")
+    fix = "add nodes, or ask for less in resources, nodeSelector, affinity or tolerations"
+    return Ailment(Reason.UNSCHEDULABLE, f"no node can take it: {said[:TEXT_LIMIT] or 'the scheduler waits'}: {fix}")
+
+
+def _verdict(container: Obj, since: Since) -> Ailment | None:
+    """Return what the kubelet says of a container that is not ready, where that is clear."""
+    state = container.get("state", {})
+    waiting = state.get("waiting", {}).get("reason", "")
+    if waiting in _IMAGE_REASONS:
+        return Ailment(Reason.IMAGE_PULL_FAILED, _image_text(container, waiting))
+    ended = state.get("terminated") or container.get("lastState", {}).get("terminated")
+    runs_for = since(state["running"]["startedAt"]) if "running" in state else 0.0
+    if ended is None or runs_for > CRASH_SECONDS:
+        return None
+    said = " ".join(str(ended.get("message") or "").split())[:TEXT_LIMIT]
+    if (refusal := _REFUSAL.search(said)) is not None and runs_for <= PROOF_SECONDS:
+        return Ailment(Reason.CONFIG_REFUSED, f"{said[refusal.start() :]}: correct it in the ConfigMap")
+    name = str(container["name"])
+    if ended.get("reason") == "OOMKilled":
+        text = f"container {name} took more memory than its limit and was killed: raise its memory limit in the spec"
+        return Ailment(Reason.OUT_OF_MEMORY, text)
+    if waiting == "CrashLoopBackOff" or container.get("restartCount", 0) >= _CRASHES_BEFORE_LOOP:
+        words = f": {said}" if said else ""
+        text = f"container {name} ends again and again, with exit status {ended.get('exitCode')}{words}"
+        return Ailment(Reason.CRASH_LOOPING, text, f"{_LOGS} --previous", name)
+    return None
+
+
+def _proof(container: Obj, since: Since) -> float:
+    """Return after how many seconds a container that runs again will have shown that it does better."""
+    running = container.get("state", {}).get("running")
+    if running is None:
+        return math.inf
+    runs_for = since(running["startedAt"])
+    return (PROOF_SECONDS if runs_for <= PROOF_SECONDS else CRASH_SECONDS) - runs_for + 1
+
+
+def _image_text(container: Obj, waiting: str) -> str:
+    """Return why an image is missing: the kubelet's words alternate, so they are only sorted."""
+    image = f"image {str(container.get('image'))[:TEXT_LIMIT]}"
+    said = str(container["state"]["waiting"].get("message", "")).lower()
+    if waiting == "InvalidImageName":
+        return f"{image} is no name of an image: correct spec.image"
+    if waiting == "ErrImageNeverPull":
+        return f"{image} is not on the node, and spec.image.pullPolicy is Never: load it there, or allow pulling"
+    if any(word in said for word in ("unauthorized", "denied", "authorization", "forbidden", "no basic auth")):
+        return f"{image} cannot be pulled, the registry refuses: correct spec.image, or name a Secret in pullSecrets"
+    if "not found" in said:
+        return f"{image} cannot be pulled, the registry does not have it: correct spec.image"
+    return f"{image} cannot be pulled: correct spec.image, or see that the node reaches the registry"
+
+
+def _not_ready(pod: Obj, unready: Sequence[Obj], since: Since) -> tuple[Ailment | None, float]:
+    """Return what is said of containers that run and do not become ready, or no longer are."""
+    running = [one for one in unready if "running" in one.get("state", {})]
+    if not running:
+        return None, math.inf
+    container = running[0]
+    started = since(container["state"]["running"]["startedAt"])
+    turned = since(stamp) if (stamp := _condition(pod, "Ready").get("lastTransitionTime")) else math.inf
+    was_ready = turned < started - 1
+    limit, lasted = (LOST_SECONDS, turned) if was_ready else (JOINING_SECONDS, started)
+    return _after(limit, lasted, _silence(pod, str(container["name"])))
+
+
+def _silence(pod: Obj, container: str) -> Ailment:
+    component = pod["metadata"]["labels"].get(COMPONENT)
+    if component == naming.MANAGER:
+        text = "collector and negotiator do not answer: its log says why"
+        return Ailment(Reason.NOT_ANSWERING, text, _LOGS, container)
+    if container == "sshd":
+        return Ailment(Reason.NOT_ANSWERING, "sshd does not answer: its log says why", _LOGS, container)
+    text = "runs and is not in the pool: the collector cannot be reached or refuses it; names must resolve, its log says more"
+    return Ailment(Reason.NOT_JOINED, text, _LOGS, container)
+
+
+def missing(stateful_set: Obj, pods: Iterable[Obj]) -> list[str]:
+    """Return the names of the pods that a StatefulSet asks for and that do not exist."""
+    there = {pod["metadata"]["name"] for pod in pods}
+    names = (f"{stateful_set['metadata']['name']}-{ordinal}" for ordinal in range(stateful_set["spec"]["replicas"]))
+    return [name for name in names if name not in there]
+
+
+def refused_creation(stateful_set: Obj, names: Sequence[str], events: Iterable[Obj]) -> Finding | None:
+    """Return why pods of a StatefulSet cannot be made, where the last that its controller said of one of them is a failure."""
+    meta, said = stateful_set["metadata"], {name: _last_about(name, events) for name in names}
+    failed = [name for name, event in said.items() if event is not None and event["reason"] == "FailedCreate"]
+    if not failed:
+        return None
+    subject = f"pod {failed[0]}" + (f" and {len(failed) - 1} more" if len(failed) > 1 else "")
+    words = str((said[failed[0]] or {}).get("message", ""))
+    return _not_created(subject, words, f"kubectl describe statefulset {meta['name']}", meta["uid"])
+
+
+def _last_about(pod: str, events: Iterable[Obj]) -> Obj | None:
+    mine = [one for one in events if re.search(rf"\bPod {re.escape(pod)} in StatefulSet ", str(one.get("message")))]
+    return max(mine, key=_time_of, default=None)
+
+
+def _time_of(event: Obj) -> str:
+    """Return when an event last happened; time stamps of the API sort as text."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp", ""))
+
+
+def refused_replica(deployment: Obj) -> Finding | None:
+    """Return why the pod of a Deployment cannot be made, where its controller says so."""
+    failure, meta = _condition(deployment, "ReplicaFailure"), deployment["metadata"]
+    if failure.get("status") != "True":
+        return None
+    subject, command = f"Deployment {meta['name']}", f"kubectl describe deployment {meta['name']}"
+    return _not_created(subject, str(failure.get("message", "")), command, meta["uid"])
+
+
+def _not_created(subject: str, words: str, command: str, uid: str) -> Finding:
+    """Return the finding in the words of whoever refused: what is before them holds names made by chance."""
+    why = words.partition(" is forbidden: ")[2] or words.partition(" error: ")[2] or words
+    text = f"cannot be created: {' '.join(why.split())[:TEXT_LIMIT]}"
+    if "violates PodSecurity" in why:
+        text += "; label the namespace pod-security.kubernetes.io/enforce=privileged, or set privileged: false"
+    elif "exceeded quota" in why:
+        text += "; raise the ResourceQuota, or ask for less"
+    return Finding(Reason.POD_NOT_CREATED, subject, text, command, uid)
+
+
+def unbound(claim: Obj, since: Since) -> tuple[Finding | None, float]:
+    """Return what is wrong with a claim that waits for its volume, or after how many seconds it will be."""
+    meta, name = claim["metadata"], claim["spec"].get("storageClassName")
+    if claim.get("status", {}).get("phase") != "Pending":
+        return None, math.inf
+    if (age := since(meta["creationTimestamp"])) < CLAIM_SECONDS:
+        return None, CLAIM_SECONDS - age + 1
+    text = (
+        f"no volume is made for it: see that StorageClass {name} exists and its provisioner runs"
+        if name
+        else "the cluster has no default StorageClass: name one in spec.submitter.storage.storageClassName, on a new pool"
+    )
+    return Finding(
+        Reason.CLAIM_PENDING, f"claim {meta['name']}", text, f"kubectl describe pvc {meta['name']}", meta["uid"]
+    ), math.inf
+
+
+def waits_for_claim(finding: Finding | None) -> bool:
+    """Return whether a finding is no more than the consequence of a claim without a volume."""
+    return finding is None or (
+        finding.reason is Reason.UNSCHEDULABLE and "persistentvolumeclaim" in finding.text.lower()
+    )
+
+
+def refine(finding: Finding, events: Iterable[Obj]) -> Finding:
+    """Return a vague finding in the words of the newest event that knows the cause: a probe's, or a volume's."""
+    for event in sorted(events, key=_time_of, reverse=True):
+        message = " ".join(str(event.get("message", "")).split())
+        if event["reason"] in ("FailedMount", "FailedAttachVolume") and finding.reason is Reason.POD_NOT_STARTED:
+            return replace(finding, text=f"a volume cannot be mounted: {message[:TEXT_LIMIT]}")
+        if event["reason"] == "Unhealthy" and finding.reason in VAGUE:
+            found = _PROBE_FAULT.search(message)
+            return replace(finding, reason=Reason(found[1]), text=found[2][:TEXT_LIMIT]) if found else finding
+    return finding
+
+
+VAGUE = (Reason.POD_NOT_STARTED, Reason.NOT_JOINED, Reason.NOT_ANSWERING)
+"""Reasons of which an event may know more."""
