@@ -10,13 +10,18 @@ from .context import Context
 CONDOR, AGENT, SSHD = "condor", "agent", "sshd"
 """Names of containers."""
 SECRET_MODE = 0o600
+FAULTS = "/run/condor/faults"
+"""Where pool-init writes what is wrong with its pod (docs/design/image-contract.md, Probes)."""
 STARTUP_PROBE = {"tcpSocket": {"port": naming.CONDOR_PORT}, "periodSeconds": 1, "failureThreshold": 120}
 """Only starts the clock of the other probes, which ask the daemons (docs/design/image-contract.md, Probes)."""
 
 
 def readiness_probe(*checks: str) -> dict[str, Any]:
-    """Return a probe by condor_ping, such as "COLLECTOR READ": this daemon answers, and grants this to the pod's credentials."""
-    commands = [f"timeout 8 condor_ping -quiet -type {check}" for check in checks]
+    """Return a probe by condor_ping, such as "COLLECTOR READ": this daemon answers, and grants this to the pod's credentials.
+
+    It prints the faults that pool-init knows of, and fails by them.
+    """
+    commands = [f"! grep -s . {FAULTS}", *(f"timeout 8 condor_ping -quiet -type {check}" for check in checks)]
     return _exec_probe(" && ".join(commands)) | {"periodSeconds": 15, "timeoutSeconds": 10}
 
 

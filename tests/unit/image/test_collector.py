@@ -140,12 +140,16 @@ def test_daemons_that_started_without_a_collector_rejoin_when_it_comes(pod: Pod)
 @pytest.mark.parametrize(
     ("text", "identity"),
     [
-        ("<10.0.0.9:9618?sock=collector> 1795368450", ("<10.0.0.9:9618?sock=collector>", 1795368450)),
-        ("<10.0.0.9:9618> undefined", None),
+        (
+            "<10.0.0.9:9618?sock=collector> 1795368450 1795368500",
+            (("<10.0.0.9:9618?sock=collector>", 1795368450), 1795368500),
+        ),
+        ("<10.0.0.9:9618> undefined undefined", None),
+        ("<10.0.0.9:9618> 1795368450", None),
         ("", None),
     ],
 )
-def test_parse_identity(text: str, identity: Identity | None) -> None:
+def test_parse_identity(text: str, identity: tuple[Identity, int] | None) -> None:
     assert parse_identity(text) == identity
 
 

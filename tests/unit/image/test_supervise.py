@@ -18,13 +18,16 @@ DEADLINE = 15.0
 RUNNER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from pool_init import drain, supervise
+from pool_init import drain, faults, supervise
 from pool_init.layout import Layout
 from pool_init.loop import Loop
 from pool_init.settings import Settings
 supervise.SETTLE = 0.0
 supervise.SCHEDD_PATIENCE = 1
+supervise.VOLUME_LOOK = 0.1
 drain.LINGER = 0.3
+if "FULL_VOLUME" in os.environ:
+    faults.FULL_SHARE, faults.FULL_BYTES = 1, 1 << 62
 role, root, seconds = sys.argv[2], sys.argv[3], int(sys.argv[4])
 def failed(error):
     raise error
@@ -171,6 +174,13 @@ def test_a_submitter_whose_shadows_hang_is_hurried(container: Container) -> None
     container.expect("[pool-init] 1 s are over: the schedd ends now")
     assert container.exit_code() == 0
     assert container.text().index("got TERM") < container.text().index("got QUIT")
+
+
+def test_a_full_volume_is_told_to_the_probe(container: Container) -> None:
+    (container.root / "home").mkdir()
+    container.start("submitter", before=("/usr/bin/env", "FULL_VOLUME=yes"))
+    container.expect("[pool-init] SpoolFull: the volume of queue and homes is full")
+    assert (container.root / "run/condor/faults").read_text().startswith("SpoolFull: ")
 
 
 def test_a_manager_has_no_drain_of_its_own(container: Container) -> None:

@@ -23,8 +23,8 @@ TEMPLATE = "condorpool.dev/template-hash"
 class Events:
     """A stand-in for the API server: events by the UID of what they are about, and what was asked for."""
 
-    def __init__(self, error: ApiError | None = None, **events: list[Obj]) -> None:
-        self.events = events
+    def __init__(self, events: dict[str, list[Obj]] | None = None, error: ApiError | None = None) -> None:
+        self.events = events or {}
         self.error = error
         self.asked: list[str] = []
 
@@ -108,7 +108,7 @@ async def test_a_probe_says_why_a_submitter_is_not_ready() -> None:
         "metadata": {},
         "lastTimestamp": stamp(9),
     }
-    events = Events(**{"demo-submitter-0": [probe]})
+    events = Events({"demo-submitter-0": [probe]})
     found, _ = await findings(events, MANAGER, silent("demo-submitter-0", "submitter"))
     reason, message = found["demo-submitter"]
     assert reason is Reason.SPOOL_FULL
@@ -122,7 +122,7 @@ async def test_pods_that_cannot_be_made(known: bool) -> None:
         'create Pod demo-cpu-1 in StatefulSet demo-cpu failed error: pods "demo-cpu-1" is forbidden: exceeded quota: q'
     )
     refusal = {"reason": "FailedCreate", "message": message, "metadata": {}, "lastTimestamp": stamp(9)}
-    events = Events(**({"demo-cpu": [refusal]} if known else {}))
+    events = Events({"demo-cpu": [refusal]} if known else {})
     objects = (MANAGER, SUBMITTER, ready("demo-cpu-0", "executor"), stateful_set("demo-cpu", 2))
     found, later = await findings(events, *objects)
     assert events.asked == ["demo-cpu"]
@@ -136,7 +136,7 @@ async def test_pods_that_cannot_be_made(known: bool) -> None:
 
 
 async def test_events_that_cannot_be_read_leave_the_finding_vague() -> None:
-    found, _ = await findings(Events(ApiError(403, "Forbidden", "no")), MANAGER, silent("demo-cpu-0", "executor"))
+    found, _ = await findings(Events(error=ApiError(403, "Forbidden", "no")), MANAGER, silent("demo-cpu-0", "executor"))
     assert found["demo-cpu"][0] is Reason.NOT_JOINED
 
 

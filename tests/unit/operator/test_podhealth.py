@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from condorpool_operator.api.status import Reason
 from condorpool_operator.podhealth import (
     Finding,
-    Reason,
     examine,
     missing,
     refine,

@@ -4,7 +4,7 @@ import os
 import sys
 
 from .layout import Layout
-from .logs import say
+from .logs import leave_message, say
 from .loop import Loop
 from .settings import SettingsError, child_environment, read_settings
 from .supervise import Supervisor
@@ -18,9 +18,11 @@ def main() -> int:
         say(str(error))
         return 2
     os.umask(0o022)
+    layout = Layout()
     loop = Loop(failed=lambda error: say(f"failed, going on: {error}"))
     try:
-        return Supervisor(settings, Layout(), child_environment(os.environ), loop).run()
+        return Supervisor(settings, layout, child_environment(os.environ), loop).run()
     except OSError as error:
         say(f"cannot start: {error}")
+        leave_message(layout.termination_log, f"cannot start: {error}")
         return 1

@@ -42,10 +42,12 @@ def answers(address: Address, limit: float = CONNECT_LIMIT) -> str | None:
     return peer
 
 
-def parse_identity(text: str) -> Identity | None:
-    """Identity from "address start"; None when the collector has no such ad yet."""
-    address, _, start = text.partition(" ")
-    return (address, int(start)) if start.isascii() and start.isdigit() else None
+def parse_identity(text: str) -> tuple[Identity, int] | None:
+    """Identity and present time (Unix seconds) from "address start now"; None when the collector has no such ad yet."""
+    fields = text.split()
+    if len(fields) != 3 or not all(field.isascii() and field.isdigit() for field in fields[1:]):
+        return None
+    return (fields[0], int(fields[1])), int(fields[2])
 
 
 def same_collector(one: Identity, other: Identity) -> bool:

@@ -60,6 +60,14 @@ class Layout:
         return self.path("/run/condorpool/check.sock")
 
     @property
+    def spool(self) -> str:
+        return self.path("/var/lib/condor/spool")
+
+    @property
+    def faults(self) -> str:
+        return self.path("/run/condor/faults")
+
+    @property
     def termination_log(self) -> str:
         return self.path("/dev/termination-log")
 

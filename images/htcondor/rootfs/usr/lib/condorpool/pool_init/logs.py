@@ -24,6 +24,13 @@ def say(text: str) -> None:
     write_stdout(b"[pool-init] " + text.encode("utf-8", "replace").replace(b"\n", b" ") + b"\n")
 
 
+def leave_message(path: str, text: str) -> None:
+    """The last words of a container, for the kubelet's file at `path`; a container without one says them in its log only."""
+    if os.path.exists(path):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
 def tag_of(name: str) -> str | None:
     """The daemon that writes a file of LOG, None for what is no live log.
 

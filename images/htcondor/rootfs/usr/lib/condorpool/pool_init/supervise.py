@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping
 
 from .accounts import install_slot_accounts
@@ -11,9 +12,10 @@ from .check import LIMIT, CheckServer, check_command
 from .collector import LONGEST_WAIT, RETRY, CollectorWatch, Identity, answers, parse_identity
 from .drain import Shutdown
 from .farewell import ADVERTISE, farewell_ads
+from .faults import Faults, judge_clock, judge_volume
 from .homes import create_homes
 from .layout import Layout, prepare
-from .logs import LogDirectory, Tagger, say, write_stdout
+from .logs import LogDirectory, Tagger, leave_message, say, write_stdout
 from .loop import Loop
 from .processes import Command, Output, Reaper, running, spawn
 from .settings import USER_ROLES, Settings
@@ -26,12 +28,16 @@ BUSY = 0.2
 # a daemon that gets SIGHUP before it has set up its signals dies of it
 SETTLE = 3.0
 CHECK_LIMIT = 5.0
+VOLUME_LOOK = 5.0
 # a schedd ends within 4 s, unless its shadows call executors that are gone, 20 s each; its queue is safe either way
 SCHEDD_PATIENCE = 25
 
 MASTER = ("condor_master", "-f")
 # its ad has no DaemonStartTime
-COLLECTOR_IDENTITY = ("condor_status", "-collector", "-af", "MyAddress", "StatsLastUpdateTime - StatsLifetime")
+COLLECTOR_IDENTITY = (
+    *("condor_status", "-collector", "-af", "MyAddress"),
+    *("StatsLastUpdateTime - StatsLifetime", "StatsLastUpdateTime"),
+)
 
 
 class Supervisor:
@@ -45,6 +51,7 @@ class Supervisor:
         self._reaper = Reaper()
         self._patience = {"executor": settings.drain_seconds, "submitter": SCHEDD_PATIENCE}.get(settings.role)
         self._shutdown = Shutdown(self._patience)
+        self._faults = Faults(layout.faults, say)
         self._logs = LogDirectory(layout.log)
         self._tagger = Tagger("sshd" if settings.role == "sshd" else "master", write_stdout)
         self._main: int | None = None
@@ -66,6 +73,7 @@ class Supervisor:
             return 0
         self._start()
         self._watch_files()
+        self._watch_volume()
         self._watch_collector(peer)
         self._loop.run_until(lambda: self._exit_code is not None)
         return self._finish()
@@ -139,7 +147,7 @@ class Supervisor:
         if not verdict[0]:
             return True
         say(verdict[0])
-        self._leave_message(verdict[0])
+        leave_message(self._layout.termination_log, verdict[0])
         return False
 
     def _check(self, done: Callable[[str], None]) -> None:
@@ -153,12 +161,6 @@ class Supervisor:
             done("" if code == 0 else f"{judge} refuses the configuration: {reason}")
 
         Command(self._loop, self._reaper, check, self._environ, limit=LIMIT, finished=finished)
-
-    def _leave_message(self, text: str) -> None:
-        path = self._layout.termination_log
-        if os.path.exists(path):
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
 
     def _wait_for_collector(self) -> str | None:
         """Poll the collector's port: a first update that fails is only repeated after a whole interval."""
@@ -273,12 +275,19 @@ class Supervisor:
 
         self._check(done)
 
+    def _watch_volume(self) -> None:
+        if self._settings.role == "submitter":
+            self._loop.every(VOLUME_LOOK, lambda: judge_volume(os.statvfs(self._layout.spool), self._faults))
+
     def _watch_collector(self, peer: str | None) -> None:
         if self._settings.collector is not None:
             CollectorWatch(self._loop, self._settings.collector, self._ask_collector, self._reload).start(peer)
 
     def _ask_collector(self, answered: Callable[[Identity | None], None]) -> None:
         def finished(code: int, text: str) -> None:
-            answered(parse_identity(text) if code == 0 else None)
+            answer = parse_identity(text) if code == 0 else None
+            if answer is not None:
+                judge_clock(time.time() - answer[1], self._faults)
+            answered(answer[0] if answer else None)
 
         Command(self._loop, self._reaper, COLLECTOR_IDENTITY, self._environ, limit=CHECK_LIMIT, finished=finished)
