@@ -12,7 +12,7 @@ from .errors import ApiError
 from .kinds import CLAIM, DEPLOYMENT, STATEFUL_SET
 from .kube import Kube
 from .observe import Children
-from .podhealth import VAGUE, Finding, Since, is_ready
+from .podhealth import VAGUE, Finding, Since, works
 from .snapshot import is_outdated
 
 Obj = Mapping[str, Any]
@@ -58,7 +58,7 @@ def _read(context: Context, children: Children, since: Since) -> tuple[Findings,
     While the manager is not ready, nobody is blamed for not having joined.
     """
     names, found, later = context.names, {}, math.inf
-    up = any(is_ready(pod) for pod in children.pods(naming.MANAGER))
+    up = any(works(pod) for pod in children.pods(naming.MANAGER))
     for name in _workloads(context):
         finding, again = podhealth.examine(_current(context, children, name), since)
         later = min(later, again)

@@ -90,6 +90,12 @@ def is_ready(pod: Obj) -> bool:
     return _condition(pod, "Ready").get("status") == "True"
 
 
+def works(pod: Obj) -> bool:
+    """Return whether all that HTCondor needs of a pod is ready."""
+    statuses = [one for one in pod.get("status", {}).get("containerStatuses", ()) if one["name"] not in OVERLOOKED]
+    return is_ready(pod) or (bool(statuses) and all(one.get("ready") for one in statuses))
+
+
 def _condition(pod: Obj, kind: str) -> Obj:
     found: Iterable[Obj] = pod.get("status", {}).get("conditions", ())
     return next((one for one in found if one["type"] == kind), {})
@@ -127,7 +133,7 @@ _SEVERITY = (
 
 def _examine(pod: Obj, since: Since) -> tuple[Ailment | None, float]:
     """Return what is wrong with a pod, or after how many seconds it will be."""
-    if is_ready(pod) or is_terminating(pod) or pod["status"].get("phase") in ("Failed", "Succeeded"):
+    if works(pod) or is_terminating(pod) or pod["status"].get("phase") in ("Failed", "Succeeded"):
         return None, math.inf
     scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":

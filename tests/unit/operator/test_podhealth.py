@@ -16,6 +16,7 @@ from condorpool_operator.podhealth import (
     refused_creation,
     refused_replica,
     unbound,
+    works,
 )
 
 NOW = 1000.0
@@ -146,6 +147,16 @@ def test_what_may_still_be_well_is_looked_at_later(case: str) -> None:
     finding, later = examine([unsure], since)
     assert finding is None
     assert later == (float("inf") if seconds is None else seconds)
+
+
+def test_a_pod_works_without_its_agent() -> None:
+    manager = placed({"ready": True})
+    manager["status"]["containerStatuses"].append({"name": "agent", "ready": False, **waiting("CrashLoopBackOff")})
+    assert works(manager)
+    assert examine([manager], since) == (None, float("inf"))
+    manager["status"]["containerStatuses"][0]["ready"] = False
+    assert not works(manager)
+    assert not works(pod())
 
 
 def test_a_pod_that_ends_is_not_judged() -> None:
