@@ -12,7 +12,7 @@ from .errors import ApiError
 from .kinds import CLAIM, DEPLOYMENT, STATEFUL_SET
 from .kube import Kube
 from .observe import Children
-from .podhealth import VAGUE, Finding, Since, works
+from .podhealth import REJOINING_SECONDS, VAGUE, Finding, Since, works
 from .snapshot import is_outdated
 
 Obj = Mapping[str, Any]
@@ -55,15 +55,20 @@ async def diagnose(kube: Kube, context: Context, children: Children) -> tuple[Fi
 def _read(context: Context, children: Children, since: Since) -> tuple[Findings, float]:
     """Return what the live objects say.
 
-    While the manager is not ready, nobody is blamed for not having joined.
+    While the manager is not ready, or has only just become so, nobody is blamed for not having joined.
     """
-    names, found, later = context.names, {}, math.inf
-    up = any(works(pod) for pod in children.pods(naming.MANAGER))
+    names, later = context.names, math.inf
+    found: Findings = {}
+    managers = [podhealth.ready_for(pod, since) for pod in children.pods(naming.MANAGER) if works(pod)]
+    wait = REJOINING_SECONDS - max(managers, default=-math.inf)
     for name in _workloads(context):
         finding, again = podhealth.examine(_current(context, children, name), since)
-        later = min(later, again)
-        if finding is not None and (up or finding.reason is not Reason.NOT_JOINED):
-            found[name] = finding
+        if finding is None or finding.reason is not Reason.NOT_JOINED or wait <= 0:
+            later = min(later, again)
+            if finding is not None:
+                found[name] = finding
+        else:
+            later = min(later, wait + 1)
     claim = children.get(CLAIM, names.submitter)
     if claim is not None and podhealth.waits_for_claim(found.get(names.submitter)):
         unbound, again = podhealth.unbound(claim, since)

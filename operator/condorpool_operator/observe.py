@@ -198,7 +198,8 @@ def _slim_status(status: Obj) -> Obj:
     conditions = {one["type"]: one for one in status.get("conditions", ())}
     ready, host = conditions.get("Ready"), status.get("hostIP")
     if ready is not None and ready["status"] == "True":
-        return {"conditions": [{"type": "Ready", "status": "True"}], "hostIP": host}
+        kept = {key: ready[key] for key in ("type", "status", "lastTransitionTime") if key in ready}
+        return {"conditions": [kept], "hostIP": host}
     return {
         "conditions": [conditions[kind] for kind in TELLING_CONDITIONS if kind in conditions],
         "hostIP": host,

@@ -32,8 +32,10 @@ CRASH_SECONDS = 150.0
 """The same after other ends: longer than the startup probe (120 s), at whose end the kubelet kills a container."""
 JOINING_SECONDS = 120.0
 """From a container's start to its readiness: a quarter of a minute, and more with many pods at once."""
-LOST_SECONDS = 30.0
-"""From the loss of readiness: a manager that restarts is found again within seconds."""
+LOST_SECONDS = 15.0
+"""From the loss of readiness, which the kubelet takes three failed probes to see."""
+REJOINING_SECONDS = 45.0
+"""From the manager's readiness to that of all others: they find it again within seconds, and are probed every quarter of a minute."""
 CLAIM_SECONDS = 60.0
 """From a claim's creation to its volume: a provisioner takes seconds, a cloud half a minute."""
 
@@ -46,8 +48,9 @@ _IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrIm
 _CREATION_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _REFUSAL = re.compile(r"(HTCondor|sshd) refuses the configuration: ")
 """How pool-init's termination message begins where it does not start the daemons (docs/design/image-contract.md)."""
-_PROBE_FAULT = re.compile(rf"\b({Reason.SPOOL_FULL}|{Reason.CLOCK_SKEW}): (.+)")
-"""A line of pool-init's file of faults, as the readiness probe prints it."""
+_PROBE_FAILED = "Readiness probe failed: "
+_PROBE_FAULT = re.compile(rf"{_PROBE_FAILED}({Reason.SPOOL_FULL}|{Reason.CLOCK_SKEW}): (.+)")
+"""The kubelet's words for a readiness probe that prints pool-init's faults."""
 
 _DESCRIBE = "kubectl describe pod {pod}"
 _LOGS = "kubectl logs {pod} -c {container}"
@@ -94,6 +97,12 @@ def works(pod: Obj) -> bool:
     """Return whether all that HTCondor needs of a pod is ready."""
     statuses = [one for one in pod.get("status", {}).get("containerStatuses", ()) if one["name"] not in OVERLOOKED]
     return is_ready(pod) or (bool(statuses) and all(one.get("ready") for one in statuses))
+
+
+def ready_for(pod: Obj, since: Since) -> float:
+    """Return for how many seconds a pod has been ready; for ever where that is not known."""
+    stamp = _condition(pod, "Ready").get("lastTransitionTime") if is_ready(pod) else None
+    return math.inf if stamp is None else since(stamp)
 
 
 def _condition(pod: Obj, kind: str) -> Obj:
@@ -245,14 +254,18 @@ def missing(stateful_set: Obj, pods: Iterable[Obj]) -> list[str]:
 
 
 def refused_creation(stateful_set: Obj, names: Sequence[str], events: Iterable[Obj]) -> Finding | None:
-    """Return why pods of a StatefulSet cannot be made, where the last that its controller said of one of them is a failure."""
+    """Return why pods of a StatefulSet cannot be made, where the last that its controller said of one of them is a failure.
+
+    The controller gives up at the first failure: of the pods behind it nothing is said, and they are not made either.
+    """
     meta, said = stateful_set["metadata"], {name: _last_about(name, events) for name in names}
-    failed = [name for name, event in said.items() if event is not None and event["reason"] == "FailedCreate"]
+    failed = [event for event in said.values() if event is not None and event["reason"] == "FailedCreate"]
     if not failed:
         return None
-    subject = f"pod {failed[0]}" + (f" and {len(failed) - 1} more" if len(failed) > 1 else "")
-    words = str((said[failed[0]] or {}).get("message", ""))
-    return _not_created(subject, words, f"kubectl describe statefulset {meta['name']}", meta["uid"])
+    waiting = [name for name, event in said.items() if event is None or event in failed]
+    subject = f"pod {waiting[0]}" + (f" and {len(waiting) - 1} more" if len(waiting) > 1 else "")
+    command = f"kubectl describe statefulset {meta['name']}"
+    return _not_created(subject, str(failed[0].get("message", "")), command, meta["uid"])
 
 
 def _last_about(pod: str, events: Iterable[Obj]) -> Obj | None:
@@ -310,15 +323,22 @@ def waits_for_claim(finding: Finding | None) -> bool:
 
 
 def refine(finding: Finding, events: Iterable[Obj]) -> Finding:
-    """Return a vague finding in the words of the newest event that knows the cause: a probe's, or a volume's."""
-    for event in sorted(events, key=_time_of, reverse=True):
-        message = " ".join(str(event.get("message", "")).split())
-        if event["reason"] in ("FailedMount", "FailedAttachVolume") and finding.reason is Reason.POD_NOT_STARTED:
-            return replace(finding, text=f"a volume cannot be mounted: {message[:TEXT_LIMIT]}")
-        if event["reason"] == "Unhealthy" and finding.reason in VAGUE:
-            found = _PROBE_FAULT.search(message)
-            return replace(finding, reason=Reason(found[1]), text=found[2][:TEXT_LIMIT]) if found else finding
-    return finding
+    """Return a vague finding in the words of the newest event that knows the cause: a volume's, or a readiness probe's."""
+    newest = sorted(events, key=_time_of, reverse=True)
+    if finding.reason is Reason.POD_NOT_STARTED:
+        mounts = [_words(event) for event in newest if event["reason"] in ("FailedMount", "FailedAttachVolume")]
+        return replace(finding, text=f"a volume cannot be mounted: {mounts[0]}") if mounts else finding
+    probes = [_words(event) for event in newest if event["reason"] == "Unhealthy" and _is_of_condor(event)]
+    fault = next((_PROBE_FAULT.match(words) for words in probes if words.startswith(_PROBE_FAILED)), None)
+    return replace(finding, reason=Reason(fault[1]), text=fault[2]) if fault else finding
+
+
+def _words(event: Obj) -> str:
+    return " ".join(str(event.get("message", "")).split())[:TEXT_LIMIT]
+
+
+def _is_of_condor(event: Obj) -> bool:
+    return str(event.get("involvedObject", {}).get("fieldPath", "{condor}")).endswith("{condor}")
 
 
 VAGUE = (Reason.POD_NOT_STARTED, Reason.NOT_JOINED, Reason.NOT_ANSWERING)

@@ -1,6 +1,7 @@
 """Who reaches whom, by real packets: from every place to every port, with Calico's policies and with Kubernetes' own."""
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,13 @@ import pytest
 
 from tests.e2e.support import flows
 from tests.e2e.support.jobs import shell_job
+from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.neighbourhood import NODE_CACHE, node_cache, place
 from tests.e2e.support.network import Source, Target, outside, try_all, wait_outcomes
+from tests.e2e.support.operator import setting
+from tests.e2e.support.pool import Pool
 from tests.e2e.support.pools import Logins, walled_spec
-from tests.e2e.support.prober import BLOCKED, OPEN
+from tests.e2e.support.prober import BLOCKED, DNS, OPEN, TCP
 from tests.e2e.support.ssh import Ssh
 from tests.e2e.support.walls import MODES, SPEC_MODES, Walls
 
@@ -131,6 +136,82 @@ def test_who_monitors_reaches_the_agent_and_nothing_else(edited: Walls, mode: st
     wait_outcomes({edited.impostor: opened, edited.neighbour: shut}, EFFECT_SECONDS)
     edited.pool.apply(walled_spec(SPEC_MODES[mode]))
     wait_outcomes({edited.impostor: shut, edited.neighbour: shut}, EFFECT_SECONDS)
+
+
+LOOK = (
+    "look() { timeout 2 bash -c "
+    '"exec 3<>/dev/tcp/$1/$2 || exit; read -t 1 seen <&3; echo open \\$seen" 2>/dev/null || echo shut; }'
+)
+"""A shell's function: whether somebody answers, and the address that a mirror is reached from."""
+
+
+def wait_for_a_job(pool: Pool, executor: str, listed: Target, neighbour: Target, wanted: str) -> list[str]:
+    """Run a job that waits until it sees what is wanted of two targets, such as "open shut"; return what it says, line by line."""
+    looks = f"a=$(look {listed.address} {listed.port}); b=$(look {neighbour.address} {neighbour.port})"
+    seen = '"${a%% *} ${b%% *}"'
+    until = f"for i in $(seq {EFFECT_SECONDS:.0f}); do {looks}; [ {seen} = '{wanted}' ] && break; sleep 0.5; done"
+    script = f"{LOOK}; {until}; echo {seen}; echo ${{a#* }}; getent hosts {NAME_OF_THE_API}"
+    job = pool.submit(shell_job(script, requirements=f'regexp("^{executor}[.]", Machine)'))
+    return job.wait_done(2 * EFFECT_SECONDS).splitlines()
+
+
+NAME_OF_THE_API = "kubernetes.default.svc.cluster.local"
+
+
+def reachable(network: str) -> dict[str, Any]:
+    """Return the egress of a pool whose jobs may reach a network."""
+    return {"executors": [{"to": [{"ipBlock": {"cidr": network}}]}]}
+
+
+def network_around(address: str, *, without: str) -> str:
+    """Return the largest network that has one address and not the other."""
+    network = ipaddress.ip_network(f"{address}/32")
+    while ipaddress.ip_address(without) not in network.supernet():
+        network = network.supernet()
+    return str(network)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_job_reaches(edited: Walls, shut_out: list[Target], mode: str) -> None:
+    pool, executor = edited.pool, edited.pool.executor("cpu")
+    mirror, neighbour = shut_out[0], [one for one in edited.targets if one.column == "kubelet"][-1]
+    nodes = {one.address for one in edited.targets if one.column == "kubelet"}
+    decisions = {
+        "nothing but the pool": ({}, "shut shut"),
+        "a range": (reachable(network_around(mirror.address, without=neighbour.address)), "open shut"),
+        "its neighbours": (reachable(network_around(neighbour.address, without=mirror.address)), "shut open"),
+        "everything": (reachable("0.0.0.0/0"), "open open"),
+    }
+    for decision, (egress, wanted) in decisions.items():
+        spec = walled_spec(SPEC_MODES[mode])
+        spec["networkPolicy"]["egress"] = egress
+        pool.apply(spec)
+        seen, address, name = wait_for_a_job(pool, executor, mirror, neighbour, wanted)
+        assert seen == wanted, decision
+        assert (address in nodes) is wanted.startswith("open"), f"{decision}: seen from {address}, not from {nodes}"
+        assert name.endswith(NAME_OF_THE_API), decision
+
+
+def test_dns_of_a_cache_on_the_node(
+    kubectl: Kubectl, walls: dict[str, Walls], new_namespace: Callable[[str], Kubectl]
+) -> None:
+    one = walls["calico"]
+    upstream = next(target for target in one.targets if target.column == "dns" and target.name.startswith("Service"))
+    members = [source for wall in walls.values() for source in wall.members.executors]
+    place(
+        new_namespace("caches"),
+        "cache",
+        *(node_cache(str(node), upstream.address) for node in {s.node for s in members}),
+    )
+    targets = [Target("dns", f"cache {protocol}", NODE_CACHE, 53, protocol) for protocol in (DNS, TCP)]
+    wait_outcomes({one.neighbour: dict.fromkeys(targets, OPEN)}, EFFECT_SECONDS)
+    shut = dict.fromkeys(members, dict.fromkeys(targets, BLOCKED))
+    wait_outcomes(shut, EFFECT_SECONDS)
+
+    with setting(kubectl, "DNS_SERVERS", f"{upstream.address},{NODE_CACHE}"):
+        wait_outcomes(dict.fromkeys(members, dict.fromkeys(targets, OPEN)), 2 * EFFECT_SECONDS)
+
+    wait_outcomes(shut, 2 * EFFECT_SECONDS)
 
 
 def with_ranges(mode: str, *ranges: str) -> dict[str, Any]:

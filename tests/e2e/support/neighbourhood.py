@@ -1,5 +1,6 @@
 """Everybody around the pools under test: strangers in pods, nodes, the cluster's own services, a listener outside."""
 
+import contextlib
 import json
 import socket
 import socketserver
@@ -16,6 +17,8 @@ from .pool import Pool
 from .prober import DNS, TCP, UDP
 
 CONDOR_PORT, AGENT_PORT, SSH_PORT = 9618, 9619, 22
+NODE_CACHE = "169.254.20.10"
+"""Where a node's own DNS cache answers, in clusters that have one."""
 CLOSED_PORTS = {(TCP, AGENT_PORT), (UDP, 9), (UDP, CONDOR_PORT)}
 """Ports at which mostly nobody listens: a packet that may pass is answered by the kernel."""
 KNOWN_PORTS = {"manager": {(TCP, AGENT_PORT)}, "submitter": {(TCP, SSH_PORT)}}
@@ -46,6 +49,20 @@ def stranger(
             ],
         },
     }
+
+
+def node_cache(node: str, upstream: str) -> dict[str, Any]:
+    """Return a pod that answers DNS at the address of a node's cache, on a device of its own as node-local-dns has it."""
+    pod = stranger(f"cache-on-{node}", node, on_node=True)
+    device = "ip link show nodelocal || ip link add nodelocal type dummy && ip addr replace $1/32 dev nodelocal"
+    on_node = 'nsenter --target=1 --mount --net -- sh -c "$0" sh "$1" && exec python3 -I -S -c "$2" forward "$3"'
+    request = json.dumps({"address": NODE_CACHE, "upstream": upstream})
+    (container,) = pod["spec"]["containers"]
+    container["command"] = ["sh", "-c", on_node, device, NODE_CACHE, PROGRAM[-1], request]
+    container["securityContext"] = {"privileged": True}
+    container["readinessProbe"] = {"tcpSocket": {"host": NODE_CACHE, "port": 53}, "periodSeconds": 1}
+    pod["spec"]["hostPID"] = True
+    return pod
 
 
 def nodes(kubectl: Kubectl) -> dict[str, str]:
@@ -194,13 +211,21 @@ def cluster_targets(kubectl: Kubectl, node_addresses: Mapping[str, str]) -> list
     return found + [Target("kubelet", f"kubelet of {name}", address, 10250) for name, address in node_addresses.items()]
 
 
+class _Mirror(socketserver.BaseRequestHandler):
+    """Tells a client the address that it is seen with."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # a prober that has seen enough
+            self.request.sendall(f"{self.client_address[0]}\n".encode())
+
+
 @contextmanager
 def listener(node_address: str) -> Iterator[Target]:
     """Listen on this machine, where the nodes and what is behind them can reach it; give the target."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect((node_address, 9))
         address = sock.getsockname()[0]
-    with socketserver.ThreadingTCPServer((address, 0), socketserver.BaseRequestHandler) as server:
+    with socketserver.ThreadingTCPServer((address, 0), _Mirror) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield Target("outside", f"outside port {server.server_address[1]}", address, server.server_address[1])
         server.shutdown()

@@ -57,6 +57,22 @@ def restart(kubectl: Kubectl) -> None:
 
 
 @contextmanager
+def setting(kubectl: Kubectl, name: str, value: str) -> Iterator[None]:
+    """Give the operator a setting, and take it away at the end of the block."""
+    operator = kubectl.in_namespace(NAMESPACE)
+
+    def put(change: str) -> None:
+        operator("set", "env", f"deployment/{DEPLOYMENT}", change)
+        operator("rollout", "status", f"deployment/{DEPLOYMENT}", "--timeout=120s", seconds=130)
+
+    put(f"CONDORPOOL_{name}={value}")
+    try:
+        yield
+    finally:
+        put(f"CONDORPOOL_{name}-")
+
+
+@contextmanager
 def absent(kubectl: Kubectl) -> Iterator[None]:
     """Stop the operator; it runs again at the end of the block."""
     scale(kubectl, 0)

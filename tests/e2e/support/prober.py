@@ -7,8 +7,10 @@ prober try        {"targets": [[protocol, address, port]], "seconds": {protocol:
 prober watch      the same with "period": seconds; until standard input ends          -> "started", then [[[outcome, first, last, count]]]
 prober listening  {}                                                                  -> [[protocol, port]]
 prober serve      {"ports": [port]}, and never ends
+prober forward    {"address": address, "upstream": address}: DNS by UDP and TCP, and never ends
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -31,6 +33,7 @@ LONGEST_SECONDS = 400.0
 
 QUESTION = b"\x07\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x0akubernetes\x07default\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01"
 STDIN = 0
+DNS_PORT = 53
 TOTAL_RETRANS = 100
 """Where tcpi_total_retrans is in struct tcp_info."""
 
@@ -159,15 +162,40 @@ def serve(request: Request) -> None:
             key.data.accept()[0].close()
 
 
+def forward(request: Request) -> None:
+    """Ask the upstream name server whatever is asked here, for ever; an answer that does not come is none."""
+    selector = selectors.DefaultSelector()
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind((request["address"], DNS_PORT))
+    streams = socket.create_server((request["address"], DNS_PORT), backlog=128)
+    for server in (datagrams, streams):
+        selector.register(server, selectors.EVENT_READ)
+    upstream = (request["upstream"], DNS_PORT)
+    while True:
+        for key, _ in selector.select():
+            with contextlib.suppress(OSError):
+                if key.fileobj is streams:
+                    streams.accept()[0].close()
+                    continue
+                question, client = datagrams.recvfrom(512)
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+                    asking.settimeout(1)
+                    asking.sendto(question, upstream)
+                    datagrams.sendto(asking.recv(4096), client)
+
+
 def _say(answer: object) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 
 
+ENDLESS = {"serve": serve, "forward": forward}
+
+
 def main() -> None:
-    """Do what the first argument says; the request is the second one for `serve`, else a line of standard input."""
-    if sys.argv[1] == "serve":
-        serve(json.loads(sys.argv[2]))
+    """Do what the first argument says; the request is the second one for what never ends, else a line of standard input."""
+    if sys.argv[1] in ENDLESS:
+        ENDLESS[sys.argv[1]](json.loads(sys.argv[2]))
     line = b""
     while not line.endswith(b"\n"):  # unbuffered: a later end of standard input is a signal to `watch`
         line += os.read(STDIN, 1 << 16)

@@ -57,8 +57,8 @@ def silent(name: str, component: str, seconds: float = 300) -> Obj:
     return pod(name, component, conditions=conditions, containerStatuses=[container])
 
 
-def ready(name: str, component: str) -> Obj:
-    return pod(name, component, conditions=[{"type": "Ready", "status": "True"}])
+def ready(name: str, component: str, seconds: float = 900) -> Obj:
+    return pod(name, component, conditions=[{"type": "Ready", "status": "True", "lastTransitionTime": stamp(seconds)}])
 
 
 def stateful_set(name: str, replicas: int, generation: int = 1, seen: int | None = 1) -> Obj:
@@ -92,6 +92,9 @@ async def test_a_pool_that_has_just_begun_costs_none() -> None:
 async def test_who_does_not_join_is_not_blamed_while_the_manager_is_away() -> None:
     lost = silent("demo-cpu-0", "executor")
     assert (await findings(Events(), lost, silent("demo-manager-x", "manager", 5)))[0] == {}
+    found, later = await findings(Events(), lost, ready("demo-manager-x", "manager", 20))
+    assert found == {}
+    assert 20 < later < 30
     found, _ = await findings(Events(), lost, MANAGER)
     assert found["demo-cpu"][0] is Reason.NOT_JOINED
 

@@ -134,7 +134,7 @@ NOT_YET = {
     "starting": (placed(running(10)), 111),
     "first crash": (placed(running(2, restartCount=1, lastState=ended())), 119),
     "corrected": (placed(running(40, lastState=ended(message=REFUSAL))), 81),
-    "just lost": (placed(running(400), ready_since=10), 21),
+    "just lost": (placed(running(400), ready_since=10), 6),
     "healthy": (pod(conditions=[condition("Ready", "True", 5)]), None),
     "evicted": (pod(phase="Failed", conditions=[condition("Ready", "False", 500)]), None),
     "agent": (placed(running(500, name="agent")), None),
@@ -248,6 +248,11 @@ class TestPodsThatAreNot:
         assert finding.told.message.startswith(f"pod demo-cpu-0 and 1 more: cannot be created: {refusal}; ")
         assert fix in finding.text
 
+    def test_those_behind_the_first_failure_count(self) -> None:
+        finding = refused_creation(STATEFUL_SET, ["demo-cpu-0", "demo-cpu-1"], [creation(0, 1, PRIVILEGED)])
+        assert finding is not None
+        assert finding.subject == "pod demo-cpu-0 and 1 more"
+
     def test_a_failure_that_is_over_is_no_reason(self) -> None:
         events = [creation(0, 9), creation(0, 1, PRIVILEGED)]
         assert refused_creation(STATEFUL_SET, ["demo-cpu-0"], events) is None
@@ -291,6 +296,11 @@ def event(reason: str, message: str, second: int = 1) -> dict[str, Any]:
 
 
 FULL = "Readiness probe failed: SpoolFull: the claim of queue and homes is full"
+TIMEOUT = 'Readiness probe failed: command timed out: "sh -c x" timed out after 10s'
+
+
+def of_the_agent(message: str) -> dict[str, Any]:
+    return event("Unhealthy", message, 3) | {"involvedObject": {"fieldPath": "spec.containers{agent}"}}
 
 
 @pytest.mark.parametrize(
@@ -298,7 +308,14 @@ FULL = "Readiness probe failed: SpoolFull: the claim of queue and homes is full"
     [
         (Reason.NOT_JOINED, [event("Unhealthy", FULL)], Reason.SPOOL_FULL, "the claim of queue and homes is full"),
         (Reason.NOT_JOINED, [event("Unhealthy", "Readiness probe failed: ClockSkew: 9 s")], Reason.CLOCK_SKEW, "9 s"),
-        (Reason.NOT_JOINED, [event("Unhealthy", FULL), event("Unhealthy", "timeout", 2)], Reason.NOT_JOINED, "vague"),
+        (Reason.NOT_JOINED, [event("Unhealthy", FULL), event("Unhealthy", TIMEOUT, 2)], Reason.NOT_JOINED, "vague"),
+        (
+            Reason.NOT_JOINED,
+            [event("Unhealthy", FULL), event("Unhealthy", "Liveness: x", 2)],
+            Reason.SPOOL_FULL,
+            "full",
+        ),
+        (Reason.NOT_JOINED, [event("Unhealthy", FULL), of_the_agent(TIMEOUT)], Reason.SPOOL_FULL, "full"),
         (Reason.NOT_JOINED, [event("Started", "x")], Reason.NOT_JOINED, "vague"),
         (
             Reason.POD_NOT_STARTED,
