@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.support import flows
 from tests.e2e.support.jobs import shell_job
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.neighbourhood import NODE_CACHE, node_cache, place
+from tests.e2e.support.neighbourhood import NODE_CACHE, node_caches
 from tests.e2e.support.network import Source, Target, outside, try_all, wait_outcomes
 from tests.e2e.support.operator import setting
 from tests.e2e.support.pool import Pool
@@ -196,22 +196,17 @@ def test_dns_of_a_cache_on_the_node(
     kubectl: Kubectl, walls: dict[str, Walls], new_namespace: Callable[[str], Kubectl]
 ) -> None:
     one = walls["calico"]
-    upstream = next(target for target in one.targets if target.column == "dns" and target.name.startswith("Service"))
+    service = next(target for target in one.targets if target.name == f"Service kube-dns {DNS}").address
     members = [source for wall in walls.values() for source in wall.members.executors]
-    place(
-        new_namespace("caches"),
-        "cache",
-        *(node_cache(str(node), upstream.address) for node in {s.node for s in members}),
-    )
     targets = [Target("dns", f"cache {protocol}", NODE_CACHE, 53, protocol) for protocol in (DNS, TCP)]
-    wait_outcomes({one.neighbour: dict.fromkeys(targets, OPEN)}, EFFECT_SECONDS)
     shut = dict.fromkeys(members, dict.fromkeys(targets, BLOCKED))
-    wait_outcomes(shut, EFFECT_SECONDS)
+    opened = dict.fromkeys(members, dict.fromkeys(targets, OPEN))
 
-    with setting(kubectl, "DNS_SERVERS", f"{upstream.address},{NODE_CACHE}"):
-        wait_outcomes(dict.fromkeys(members, dict.fromkeys(targets, OPEN)), 2 * EFFECT_SECONDS)
-
-    wait_outcomes(shut, 2 * EFFECT_SECONDS)
+    with node_caches(new_namespace("caches"), {str(source.node) for source in members}, service):
+        wait_outcomes(shut | {one.neighbour: dict.fromkeys(targets, OPEN)}, EFFECT_SECONDS)
+        with setting(kubectl, "DNS_SERVERS", f"{service},{NODE_CACHE}"):
+            wait_outcomes(opened, 2 * EFFECT_SECONDS)
+        wait_outcomes(shut, 2 * EFFECT_SECONDS)
 
 
 def with_ranges(mode: str, *ranges: str) -> dict[str, Any]:

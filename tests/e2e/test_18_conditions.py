@@ -133,14 +133,7 @@ def test_a_refused_configuration(ailing: Pool) -> None:
     assert "50-00-knobs-bad.conf" in message
 
 
-def test_a_claim_without_a_volume(ailing: Pool) -> None:
-    message = told(ailing, "SubmitterReady", "ClaimPending", CLAIM_SECONDS)
-
-    assert f"claim ailing-submitter: no volume is made for it: see that StorageClass {CLASS} exists" in message
-
-
-def test_an_executor_that_no_node_can_take(ailing: Pool, node: str) -> None:
-    ailing.kubectl.apply(volume(node))
+def test_an_executor_that_no_node_can_take(ailing: Pool) -> None:
     ailing.apply(spec(group("huge", resources={"limits": {"cpu": "1000"}})))
     ailing.wait_condition("Accepted", "True", SCHEDULED_SECONDS)
     ailing.kubectl("delete", "pods", "--all", "--wait=false")  # else the next look of the kubelet may take a minute
@@ -151,13 +144,9 @@ def test_an_executor_that_no_node_can_take(ailing: Pool, node: str) -> None:
     assert "Insufficient cpu" in message
     ailing.wait_condition("ConfigValid", "True", UP_SECONDS)
     ailing.wait_condition("ManagerReady", "True", UP_SECONDS)
-    ailing.wait_condition("SubmitterReady", "True", UP_SECONDS)
 
 
 def test_a_pod_that_may_not_be_made(ailing: Pool) -> None:
-    ailing.run(
-        ailing.submitter, "sh", "-c", "fallocate -l $(($(stat -fc '%a*%S' /var/lib/condor/spool)-524288)) /home/fill"
-    )
     label = "pod-security.kubernetes.io/enforce=baseline"
     ailing.kubectl("label", "namespace", ailing.namespace, label)
 
@@ -167,6 +156,32 @@ def test_a_pod_that_may_not_be_made(ailing: Pool) -> None:
     assert f"pod {ailing.executor('later')} and 1 more: cannot be created: violates PodSecurity" in message
     assert "label the namespace pod-security.kubernetes.io/enforce=privileged" in message
     ailing.kubectl("label", "namespace", ailing.namespace, f"{label.partition('=')[0]}-")
+
+
+def test_a_claim_without_a_volume(ailing: Pool, node: str) -> None:
+    message = told(ailing, "SubmitterReady", "ClaimPending", CLAIM_SECONDS)
+
+    assert f"claim ailing-submitter: no volume is made for it: see that StorageClass {CLASS} exists" in message
+    ailing.kubectl.apply(volume(node))
+    ailing.wait_condition("SubmitterReady", "True", UP_SECONDS)
+
+
+def test_a_pool_that_starts_well_shows_nothing_while_its_neighbour_runs_full(ailing: Pool) -> None:
+    ailing.run(
+        ailing.submitter, "sh", "-c", "fallocate -l $(($(stat -fc '%a*%S' /var/lib/condor/spool)-524288)) /home/fill"
+    )
+    well = Pool(ailing.kubectl, "well")
+    well.apply({"executors": [group("cpu")]})
+
+    def ready() -> None:
+        conditions = {one["type"]: one for one in well.live().get("status", {}).get("conditions", [])}
+        reasons = {one["reason"] for one in conditions.values() if one["status"] == "False"}
+        assert reasons <= {"PodsNotReady", "Settled"}, conditions
+        if conditions.get("Ready", {}).get("status") != "True":
+            raise NotYetError(f"{conditions}")
+
+    wait_for("a pool that starts as it should", ready, UP_SECONDS)
+    assert not well.warnings()
 
 
 def test_a_full_spool(ailing: Pool) -> None:
@@ -187,18 +202,3 @@ def test_all_is_mended_and_each_fault_was_told_once(ailing: Pool) -> None:
     assert set(seen) <= {*once, "ImagePullFailed", "PodsNotReady"}, ailing.warnings()
     conditions = json.dumps(ailing.live()["status"]["conditions"])
     assert not any(reason in conditions for reason in once)
-
-
-def test_a_pool_that_starts_well_shows_nothing_of_all_this(ailing: Pool) -> None:
-    well = Pool(ailing.kubectl, "well")
-    well.apply({"executors": [group("cpu")]})
-
-    def ready() -> None:
-        conditions = {one["type"]: one for one in well.live().get("status", {}).get("conditions", [])}
-        reasons = {one["reason"] for one in conditions.values() if one["status"] == "False"}
-        assert reasons <= {"PodsNotReady", "Settled"}, conditions
-        if conditions.get("Ready", {}).get("status") != "True":
-            raise NotYetError(f"{conditions}")
-
-    wait_for("a pool that starts as it should", ready, UP_SECONDS)
-    assert not well.warnings()

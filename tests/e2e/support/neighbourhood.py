@@ -5,7 +5,7 @@ import json
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,14 +51,28 @@ def stranger(
     }
 
 
-def node_cache(node: str, upstream: str) -> dict[str, Any]:
-    """Return a pod that answers DNS at the address of a node's cache, on a device of its own as node-local-dns has it."""
+@contextmanager
+def node_caches(kubectl: Kubectl, names: Iterable[str], upstream: str) -> Iterator[None]:
+    """Answer DNS on nodes at the address of a node's cache, which is theirs meanwhile."""
+    pods = [_node_cache(name, upstream) for name in sorted(names)]
+    place(kubectl, "cache", *pods)
+    try:
+        yield
+    finally:
+        for pod in pods:
+            kubectl.execute(pod["metadata"]["name"], "condor", *_on_node("del"))
+
+
+def _on_node(change: str) -> tuple[str, ...]:
+    return ("nsenter", "--target=1", "--mount", "--net", "--", "ip", "address", change, f"{NODE_CACHE}/32", "dev", "lo")
+
+
+def _node_cache(node: str, upstream: str) -> dict[str, Any]:
     pod = stranger(f"cache-on-{node}", node, on_node=True)
-    device = "ip link show nodelocal || ip link add nodelocal type dummy && ip addr replace $1/32 dev nodelocal"
-    on_node = 'nsenter --target=1 --mount --net -- sh -c "$0" sh "$1" && exec python3 -I -S -c "$2" forward "$3"'
     request = json.dumps({"address": NODE_CACHE, "upstream": upstream})
+    script = f'{" ".join(_on_node("replace"))} && exec python3 -I -S -c "$0" forward "$1"'
     (container,) = pod["spec"]["containers"]
-    container["command"] = ["sh", "-c", on_node, device, NODE_CACHE, PROGRAM[-1], request]
+    container["command"] = ["sh", "-c", script, PROGRAM[-1], request]
     container["securityContext"] = {"privileged": True}
     container["readinessProbe"] = {"tcpSocket": {"host": NODE_CACHE, "port": 53}, "periodSeconds": 1}
     pod["spec"]["hostPID"] = True
