@@ -198,20 +198,23 @@ class TestEvents:
         cluster.apply(pool(SPEC))
         cluster.settle()
         group = cluster.get("statefulset", "demo-cpu") or {}
-        why = 'pods "demo-cpu-1" is forbidden: violates PodSecurity "baseline:latest": privileged'
+        why = 'pods "demo-cpu-0" is forbidden: violates PodSecurity "baseline:latest": privileged'
         self.record(
             cluster,
             "StatefulSet",
             group,
             "FailedCreate",
-            f"create Pod demo-cpu-1 in StatefulSet demo-cpu failed error: {why}",
+            f"create Pod demo-cpu-0 in StatefulSet demo-cpu failed error: {why}",
         )
         seen = {"status": {"observedGeneration": group["metadata"]["generation"], "replicas": 0}}
         cluster.kubectl(
             "patch", "statefulset", "demo-cpu", "--subresource=status", "--type=merge", "-p", json.dumps(seen)
         )
         message = condition(cluster, "cpu", "PodNotCreated")["message"]
-        assert 'pod demo-cpu-1: cannot be created: violates PodSecurity "baseline:latest": privileged; label' in message
+        assert (
+            'pod demo-cpu-0 and 1 more: cannot be created: violates PodSecurity "baseline:latest": privileged; label'
+            in message
+        )
 
 
 def test_a_pool_that_stays_broken_costs_no_write(server: ApiServer, cluster: Cluster) -> None:
