@@ -194,17 +194,21 @@ def _slim(kind: Kind, obj: Obj) -> Obj:
 
 
 def _slim_status(status: Obj) -> Obj:
-    """Return what is needed of a pod's status: of one that is ready, that it is; of another, what may say why it is not."""
+    """Return what is needed of a pod's status: of one that is ready, which containers it has; of another, what may say why it is not.
+
+    Executors have one container and come by the thousand, so of a ready pod with a single one it is not noted.
+    """
+    statuses = status.get("containerStatuses") or ()
     conditions = {one["type"]: one for one in status.get("conditions", ())}
     ready, host = conditions.get("Ready"), status.get("hostIP")
     if ready is not None and ready["status"] == "True":
         kept = {key: ready[key] for key in ("type", "status", "lastTransitionTime") if key in ready}
-        return {"conditions": [kept], "hostIP": host}
+        names = [{"name": one["name"], "ready": one["ready"]} for one in statuses]
+        several = {"containerStatuses": names} if len(names) > 1 else {}
+        return {"conditions": [kept], "hostIP": host, **several}
     return {
         "conditions": [conditions[kind] for kind in TELLING_CONDITIONS if kind in conditions],
         "hostIP": host,
         "phase": status.get("phase"),
-        "containerStatuses": [
-            {key: one[key] for key in TELLING_FIELDS if key in one} for one in status.get("containerStatuses", ())
-        ],
+        "containerStatuses": [{key: one[key] for key in TELLING_FIELDS if key in one} for one in statuses],
     }

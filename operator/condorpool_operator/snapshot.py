@@ -9,22 +9,16 @@ from .api.status import ConditionType, Reason
 from .api.v1alpha1 import ExecutorGroup
 from .builders.context import Context
 from .builders.executors import replicas
-from .builders.pods import AGENT, CONDOR
+from .builders.pods import AGENT
 from .kinds import CALICO_POLICY, CLAIM, DEPLOYMENT, NETWORK_POLICY, SERVICE, STATEFUL_SET
 from .observe import Children
-from .podhealth import Finding, is_ready, is_terminating
+from .podhealth import Finding, is_ready, is_terminating, works
 from .status import Fault, Group, Observation, Problem, Sight, Workload
 
 Obj = Mapping[str, Any]
 
 MODE_OF_KIND = {CALICO_POLICY: "Calico", NETWORK_POLICY: "Kubernetes", None: "Disabled"}
 """The mode of network policies in status, by the kind in effect."""
-
-
-def container_is_ready(pod: Obj, name: str) -> bool:
-    """Return whether the kubelet calls one container of a pod ready."""
-    statuses = pod.get("status", {}).get("containerStatuses", ())
-    return is_ready(pod) or any(one["name"] == name and one["ready"] for one in statuses)
 
 
 def is_outdated(pod: Obj, stateful_set: Obj) -> bool:
@@ -36,7 +30,12 @@ def is_outdated(pod: Obj, stateful_set: Obj) -> bool:
 def agent_is_ready(children: Children) -> bool:
     """Return whether the agent beside the manager's daemons can be asked."""
     staying = [pod for pod in children.pods(naming.MANAGER) if not is_terminating(pod)]
-    return any(container_is_ready(pod, AGENT) for pod in staying)
+    return any(_container_is_ready(pod, AGENT) for pod in staying)
+
+
+def _container_is_ready(pod: Obj, name: str) -> bool:
+    statuses = pod.get("status", {}).get("containerStatuses", ())
+    return any(one["name"] == name and one["ready"] for one in statuses)
 
 
 def daemons_of(context: Context, children: Children) -> frozenset[str]:
@@ -94,7 +93,7 @@ def _manager(children: Children, context: Context) -> Workload:
     seen = status.get("observedGeneration") == live["metadata"]["generation"]
     current = status.get("updatedReplicas", 0) == 1 and status.get("replicas", 0) == 1
     staying = [pod for pod in children.pods(naming.MANAGER) if not is_terminating(pod)]
-    if seen and current and any(container_is_ready(pod, CONDOR) for pod in staying):
+    if seen and current and any(works(pod) for pod in staying):
         return Workload(ready=True, message="collector and negotiator are up", daemon=name)
     message = "the manager's pod is not ready: see its events and its log"
     return Workload(ready=False, message=message, daemon=name)

@@ -238,3 +238,13 @@ async def test_an_error_nobody_foresaw_reaches_whoever_waits() -> None:
         await eyes.children(pool_in("physics"))
     with pytest.raises(KeyError):
         await eyes.children(pool_in("physics"))
+
+
+async def test_of_a_ready_pod_with_several_containers_these_are_kept() -> None:
+    pool = pool_in("physics")
+    statuses = [{"name": name, "ready": True, "restartCount": 0} for name in ("condor", "agent")]
+    pod = obj(POD, "demo-manager-x", pool) | {
+        "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": statuses}
+    }
+    (kept,) = (await children_of(pool, pod)).all()
+    assert kept["status"]["containerStatuses"] == [{"name": name, "ready": True} for name in ("condor", "agent")]

@@ -31,7 +31,7 @@ def pod(component: str, name: str, *, ends: bool = False, **ready: bool) -> dict
     labels = {"condorpool.dev/component": component, "condorpool.dev/group": "executor"}
     meta = {"name": name, "labels": labels, "annotations": {}} | ({"deletionTimestamp": "now"} if ends else {})
     statuses = [{"name": one, "ready": state} for one, state in ready.items()]
-    conditions = [{"type": "Ready", "status": str(all(ready.values()))}]
+    conditions = [{"type": "Ready", "status": str(bool(ready) and all(ready.values()))}]
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -57,11 +57,11 @@ def problem(condition: ConditionType = ConditionType.USERS_VALID, reason: Reason
 
 
 def sick(reason: Reason, message: str = "pod p: why") -> Workload:
-    return Workload(ready=False, message="down", fault=Fault(reason, message))
+    return Workload(ready=False, message="down", daemon="demo-manager", fault=Fault(reason, message))
 
 
 def group(reason: Reason, message: str = "pod p: why") -> Group:
-    return Group("cpu", 2, 1, 0, 0, Fault(reason, message))
+    return Group("cpu", 2, 1, 0, 0, fault=Fault(reason, message))
 
 
 def test_a_whole_pool_is_ready() -> None:
