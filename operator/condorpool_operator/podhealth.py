@@ -198,6 +198,15 @@ def _verdict(container: Obj, since: Since) -> Ailment | None:
     return None
 
 
+def refuses_configuration(pod: Obj) -> bool:
+    """Return whether pool-init has refused the configuration of a pod that is not ready."""
+    for container in pod.get("status", {}).get("containerStatuses", ()):
+        ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
+        if not is_ready(pod) and _REFUSAL.search(str(ended.get("message"))):
+            return True
+    return False
+
+
 def _proof(container: Obj, since: Since) -> float:
     """Return after how many seconds a container that runs again will have shown that it does better."""
     running = container.get("state", {}).get("running")

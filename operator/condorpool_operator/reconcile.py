@@ -11,6 +11,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from . import naming
 from .accounts import PasswordHasher
 from .api.status import ConditionType, Reason
 from .apply import apply_objects, prune
@@ -26,6 +27,7 @@ from .kube import Kube
 from .minting import complete_credentials
 from .naming import Names
 from .observe import Children, Observer
+from .podhealth import refuses_configuration
 from .pool import Pool, PoolKey
 from .poolstate import AgentClient, AgentError, ConfigFinding, Poller, Target
 from .problems import NAMESPACE_ENDS, reason_of, unreadable, unseen_problems
@@ -176,9 +178,15 @@ class Reconciler:
         return context, problems + refusals + user_problems
 
     def _judge(self, names: Names, credentials: Credentials, children: Children) -> Judge:
-        """Return who judges a changed configuration: the pool's HTCondor, through its agent."""
+        """Return who judges a changed configuration: the pool's HTCondor, through its agent.
+
+        A manager that does not start because of its configuration cannot judge the correction: pool-init will.
+        """
+        refused = any(refuses_configuration(pod) for pod in children.pods(naming.MANAGER))
 
         async def judge(role: str, files: Mapping[str, str]) -> list[ConfigFinding]:
+            if refused:
+                return []
             if not agent_is_ready(children):
                 raise AgentError("the agent in the manager's pod is not ready")
             return await self._agents.check(_target(names, credentials), role, files)

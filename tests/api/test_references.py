@@ -43,16 +43,33 @@ class TestReferences:
         assert "spec.config.configMapRefs[knobs]: key site, line 2: MASTER.DAEMON_LIST is refused" in finding
         assert {name: v for name, v in cluster.versions().items() if "CondorPool" not in name} == before
 
-    def test_an_edited_config_map_is_rendered_anew_at_once(self, cluster: Cluster) -> None:
+    def test_an_edited_config_map_waits_for_the_pools_check(self, cluster: Cluster) -> None:
+        """Nobody can judge here; only a manager that does not start because of its configuration is not waited for."""
         cluster.apply(config_map("knobs", site="KNOB = 1\n"), pool({"config": {"configMapRefs": [{"name": "knobs"}]}}))
         cluster.settle()
         cluster.apply(config_map("knobs", site="KNOB = 2\n"))
+        eventually(lambda: cluster.condition("ConfigValid").get("reason") == "ConfigUnchecked", "the wait to be told")
+        assert self.mounted(cluster) == "KNOB = 1\n"
+        assert cluster.events() == []
+        self.refuse(cluster)
+        eventually(lambda: self.mounted(cluster) == "KNOB = 2\n", "the edit to be rendered")
 
-        def rendered() -> bool:
-            found = cluster.get("configmap", "demo-manager-config")
-            return found is not None and found["data"]["50-00-knobs-site"] == "KNOB = 2\n"
+    def mounted(self, cluster: Cluster) -> str:
+        found = cluster.get("configmap", "demo-manager-config")
+        assert found is not None
+        return str(found["data"]["50-00-knobs-site"])
 
-        eventually(rendered, "the edit to be rendered", seconds=5)
+    def refuse(self, cluster: Cluster) -> None:
+        """Make a manager's pod as its kubelet shows one whose pool-init refuses the configuration."""
+        template = (cluster.get("deployment", "demo-manager") or {})["spec"]["template"]
+        metadata = {"name": "demo-manager-x", "labels": template["metadata"]["labels"]}
+        spec = {**template["spec"], "nodeName": "away"}
+        cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        ended = {"exitCode": 1, "message": "HTCondor refuses the configuration: 50-00-knobs-site, line 1: no"}
+        container = {"name": "condor", "image": "x", "imageID": "", "ready": False, "restartCount": 1}
+        container |= {"state": {"terminated": ended}}
+        patch = json.dumps({"status": {"phase": "Running", "containerStatuses": [container]}})
+        cluster.kubectl("patch", "pod", "demo-manager-x", "--subresource=status", "--type=merge", "-p", patch)
 
     def test_objects_with_huge_metadata_do_not_blind_the_watch(self, cluster: Cluster) -> None:
         cluster.apply(pool({"config": {"configMapRefs": [{"name": "knobs"}]}}))
