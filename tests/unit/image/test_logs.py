@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from pool_init.logs import LogDirectory, Tagger, tag_of
+from pool_init.logs import LogDirectory, Tagger, conceal_unknown_users, tag_of
 
 
 class Sink:
@@ -112,6 +112,52 @@ def test_a_symlink_is_no_log(tmp_path: Path) -> None:
     sink = Sink()
     LogDirectory(str(directory), sink).poll()
     assert sink.lines() == []
+
+
+def test_lines_of_one_dump_stay_together(tmp_path: Path) -> None:
+    sink = Sink()
+    logs = LogDirectory(str(tmp_path), sink)
+    dump = ["2026-01-01 ad:", 'Machine = "cpu-0"', "Cpus = 1", "--- End"]
+    for name in ("StartLog", "StarterLog.slot1_1"):
+        (tmp_path / name).write_text("\n".join(dump) + "\n")
+    logs.poll()
+    lines = sink.lines()
+    assert len(lines) == 2 * len(dump)
+    for tag in ("startd", "starter.slot1_1"):
+        first = lines.index(f"[{tag}] {dump[0]}")
+        assert lines[first : first + len(dump)] == [f"[{tag}] {line}" for line in dump]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("Invalid user hunter2 from 10.0.0.1 port 22", "Invalid user (name not shown) 10.0.0.1 port 22"),
+        (
+            "Failed password for invalid user a port b from 10.0.0.1 port 22 ssh2",
+            "Failed password for invalid user (name not shown) 10.0.0.1 port 22 ssh2",
+        ),
+        (
+            "Connection closed by invalid user hunter2 fd00::1 port 22 [preauth]",
+            "Connection closed by invalid user (name not shown) fd00::1 port 22 [preauth]",
+        ),
+        ("input_userauth_request: invalid user hunter2", "input_userauth_request: invalid user (name not shown) "),
+        (
+            "Accepted publickey for john from 10.0.0.1 port 22 ssh2",
+            "Accepted publickey for john from 10.0.0.1 port 22 ssh2",
+        ),
+    ],
+)
+def test_a_password_typed_as_a_name_is_not_logged(line: str, shown: str) -> None:
+    assert conceal_unknown_users(line.encode()).decode() == shown
+
+
+def test_every_line_of_a_chunk_is_edited() -> None:
+    sink = Sink()
+    tagger = Tagger("sshd", sink, conceal_unknown_users)
+    tagger.feed(b"Invalid user a from ::1 port 1\nInvalid us")
+    tagger.feed(b"er b from ::1 port 2\nInvalid user c from ::1 port 3")
+    tagger.flush()
+    assert sink.lines() == [f"[sshd] Invalid user (name not shown) ::1 port {n}" for n in (1, 2, 3)]
 
 
 def test_a_missing_directory_is_silent(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ import os
 from collections.abc import Callable
 
 Write = Callable[[bytes], None]
+Edit = Callable[[bytes], bytes]
 
 READ_SIZE = 16384
 LONGEST_LINE = 65536
+UNKNOWN_USER = b"nvalid user "
 TAGS = {"SchedLog": "schedd", "StartLog": "startd", "SharedPortLog": "shared_port", "ProcLog": "procd"}
 
 
@@ -31,6 +33,15 @@ def leave_message(path: str, text: str) -> None:
             file.write(text)
 
 
+def conceal_unknown_users(line: bytes) -> bytes:
+    """A line of sshd without the name of a user who does not exist: now and then a password is typed in its place."""
+    before, mark, after = line.partition(UNKNOWN_USER)
+    if not mark:
+        return line
+    rest, port, number = after.rpartition(b" port ")
+    return before + mark + b"(name not shown) " + (rest.rpartition(b" ")[2] + port + number if port else b"")
+
+
 def tag_of(name: str) -> str | None:
     """The daemon that writes a file of LOG, None for what is no live log.
 
@@ -46,24 +57,30 @@ def tag_of(name: str) -> str | None:
 class Tagger:
     """Turns chunks of bytes into tagged lines; keeps an unfinished line until its end arrives."""
 
-    def __init__(self, tag: str, write: Write) -> None:
+    def __init__(self, tag: str, write: Write, edit: Edit | None = None) -> None:
         self._prefix = f"[{tag}] ".encode()
         self._write = write
+        self._edit = edit
         self._rest = b""
 
     def feed(self, chunk: bytes) -> None:
         data = self._rest + chunk
         complete, newline, self._rest = data.rpartition(b"\n")
         if newline:
-            self._write(self._prefix + complete.replace(b"\n", b"\n" + self._prefix) + b"\n")
+            self._pass_on(complete)
         if len(self._rest) > LONGEST_LINE:
             self.flush()
 
     def flush(self) -> None:
         """End the unfinished line: nothing more will come."""
         if self._rest:
-            self._write(self._prefix + self._rest + b"\n")
+            self._pass_on(self._rest)
             self._rest = b""
+
+    def _pass_on(self, text: bytes) -> None:
+        if self._edit is not None:
+            text = b"\n".join(map(self._edit, text.split(b"\n")))
+        self._write(self._prefix + text.replace(b"\n", b"\n" + self._prefix) + b"\n")
 
 
 class Tail:

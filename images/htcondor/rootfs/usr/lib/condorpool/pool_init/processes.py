@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from .loop import Loop
 
 READ_SIZE = 16384
+# exit status of a command that was killed at its limit, as of timeout(1)
+TIME_OVER = 124
 
 
 def spawn(argv: Sequence[str], environ: Mapping[str, str], output: int) -> int:
@@ -42,6 +44,21 @@ def running(command: str, proc: str = "/proc") -> int:
             except OSError:
                 continue
     return count
+
+
+def children(parent: int, proc: str = "/proc") -> dict[int, str]:
+    """Names, as the kernel keeps them, of the processes that `parent` started, by pid."""
+    found = {}
+    for entry in os.listdir(proc):
+        if entry.isdigit():
+            try:
+                with open(os.path.join(proc, entry, "stat"), encoding="ascii", errors="replace") as stat:
+                    head, _, tail = stat.read().rpartition(")")
+            except OSError:
+                continue
+            if int(tail.split()[1]) == parent:
+                found[int(entry)] = head.partition("(")[2]
+    return found
 
 
 class Reaper:
@@ -103,7 +120,7 @@ class Output:
 
 
 class Command:
-    """One short program with a time limit in seconds; `finished` gets its exit code (124: time over) and its output."""
+    """One short program with a time limit in seconds; `finished` gets its exit code (or TIME_OVER) and its output."""
 
     def __init__(
         self,
@@ -134,4 +151,4 @@ class Command:
         self._output.drain()
         self._output.close()
         text = b"".join(self._chunks).decode("utf-8", "replace").strip()
-        self._finished(124 if self._timed_out else code, text)
+        self._finished(TIME_OVER if self._timed_out else code, text)

@@ -13,11 +13,13 @@ from .collector import LONGEST_WAIT, RETRY, CollectorWatch, Identity, answers, p
 from .drain import Shutdown
 from .farewell import ADVERTISE, farewell_ads
 from .faults import Faults, judge_clock, judge_volume
+from .hangs import PATIENCE, HangWatch, question
 from .homes import create_homes
 from .layout import Layout, prepare
-from .logs import LogDirectory, Tagger, leave_message, say, write_stdout
+from .logs import LogDirectory, Tagger, conceal_unknown_users, leave_message, say, write_stdout
 from .loop import Loop
-from .processes import Command, Output, Reaper, running, spawn
+from .processes import TIME_OVER, Command, Output, Reaper, running, spawn
+from .sessions import Sessions
 from .settings import USER_ROLES, Settings
 from .users import install, read_database
 from .watch import Watch
@@ -53,7 +55,12 @@ class Supervisor:
         self._shutdown = Shutdown(self._patience)
         self._faults = Faults(layout.faults, say)
         self._logs = LogDirectory(layout.log)
-        self._tagger = Tagger("sshd" if settings.role == "sshd" else "master", write_stdout)
+        self._tagger = (
+            Tagger("sshd", write_stdout, conceal_unknown_users)
+            if settings.role == "sshd"
+            else Tagger("master", write_stdout)
+        )
+        self._sessions = Sessions(loop, self._reaper, environ, say) if settings.role == "sshd" else None
         self._main: int | None = None
         self._started = 0.0
         self._exit_code: int | None = None
@@ -75,6 +82,7 @@ class Supervisor:
         self._watch_files()
         self._watch_volume()
         self._watch_collector(peer)
+        self._watch_daemons()
         self._loop.run_until(lambda: self._exit_code is not None)
         return self._finish()
 
@@ -138,6 +146,8 @@ class Supervisor:
         install(database, self._layout)
         create_homes(list(database.users.values()), self._layout, say)
         say(f"{len(database.users)} users installed")
+        if self._sessions is not None:
+            self._sessions.shut_out(user for user in database.users.values() if not user.may_log_in)
 
     def _configuration_accepted(self) -> bool:
         """Wait for HTCondor's own judgement; a refusal is also the container's termination message."""
@@ -157,7 +167,7 @@ class Supervisor:
         judge = "sshd" if role == "sshd" else "HTCondor"
 
         def finished(code: int, text: str) -> None:
-            reason = f"no verdict within {LIMIT:.0f} s" if code == 124 else "; ".join(text.splitlines())
+            reason = f"no verdict within {LIMIT:.0f} s" if code == TIME_OVER else "; ".join(text.splitlines())
             done("" if code == 0 else f"{judge} refuses the configuration: {reason}")
 
         Command(self._loop, self._reaper, check, self._environ, limit=LIMIT, finished=finished)
@@ -278,6 +288,21 @@ class Supervisor:
     def _watch_volume(self) -> None:
         if self._settings.role == "submitter":
             self._loop.every(VOLUME_LOOK, lambda: judge_volume(os.statvfs(self._layout.spool), self._faults))
+
+    def _watch_daemons(self) -> None:
+        if self._settings.role == "sshd" or self._main is None:
+            return
+
+        def ask(daemon: str, ended: Callable[[int], None]) -> None:
+            def finished(code: int, _text: str) -> None:
+                ended(code)
+
+            Command(self._loop, self._reaper, question(daemon), self._environ, limit=PATIENCE, finished=finished)
+
+        def wanted() -> bool:
+            return not self._shutdown.requested
+
+        HangWatch(self._loop, self._settings.role, self._main, ask, wanted, say).start()
 
     def _watch_collector(self, peer: str | None) -> None:
         if self._settings.collector is not None:
