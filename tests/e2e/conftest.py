@@ -209,6 +209,12 @@ def told_pool(later: Shared) -> Pool:
 
 
 @pytest.fixture(scope="session")
+def guest_pool(later: Shared) -> Pool:
+    """Return the ready pool whose users change, and whose daemons are killed and made to hang."""
+    return _ready(later["guest_pool"])
+
+
+@pytest.fixture(scope="session")
 def ending_pool(later: Shared) -> Pool:
     """Return the ready pool whose namespace is deleted."""
     return _ready(later["ending_pool"])
@@ -248,12 +254,21 @@ def _ready(pool: Pool) -> Pool:
 @pytest.fixture
 def ssh(lab_pool: Pool, tmp_path: Path) -> Ssh:
     """Return an ssh client for the address in the lab pool's status."""
+    return _ssh(lab_pool, tmp_path)
 
+
+@pytest.fixture
+def guest_ssh(guest_pool: Pool, tmp_path: Path) -> Ssh:
+    """Return an ssh client for the guest pool."""
+    return _ssh(guest_pool, tmp_path)
+
+
+def _ssh(pool: Pool, directory: Path) -> Ssh:
     def endpoint() -> str:
-        status: dict[str, Any] = lab_pool.live().get("status", {})
+        status: dict[str, Any] = pool.live().get("status", {})
         found = status.get("submitter", {}).get("ssh", {}).get("endpoint")
         if not found:
             raise NotYetError(f"{status}")
         return str(found)
 
-    return Ssh(tmp_path, wait_for("status.submitter.ssh.endpoint", endpoint, SSH_SECONDS))
+    return Ssh(directory, wait_for("status.submitter.ssh.endpoint", endpoint, SSH_SECONDS))

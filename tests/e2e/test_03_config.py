@@ -3,7 +3,6 @@
 import pytest
 
 from tests.e2e.support.jobs import EXECUTING, shell_job
-from tests.e2e.support.kubectl import Object
 from tests.e2e.support.pool import Pool, describe
 from tests.e2e.support.pools import knobs
 from tests.e2e.support.waiting import NotYetError, wait_for
@@ -53,7 +52,7 @@ def test_what_the_operator_owns_is_in_force(lab_pool: Pool, role: str) -> None:
     ],
 )
 def test_what_a_pool_may_not_set_is_told_and_changes_nothing(lab_pool: Pool, line: str, said: str) -> None:
-    before = _identities(lab_pool.pods())
+    before = lab_pool.lives()
     lab_pool.kubectl.apply(knobs("knobs", line, "E2E_WIDE = refused", layer="pool"))
 
     told = lab_pool.wait_condition("ConfigValid", "False", 20, "ConfigMapInvalid")
@@ -66,11 +65,11 @@ def test_what_a_pool_may_not_set_is_told_and_changes_nothing(lab_pool: Pool, lin
     lab_pool.kubectl.apply(knobs("knobs", "E2E_WIDE = wide", layer="pool"))
     lab_pool.wait_condition("ConfigValid", "True", 20)
     assert {running_value(lab_pool, role, "E2E_WIDE") for role in ROLES} == {"wide"}
-    assert _identities(lab_pool.pods()) == before
+    assert lab_pool.lives() == before
 
 
 def test_an_edit_reaches_the_running_daemons_of_all_roles_and_restarts_nothing(lab_pool: Pool) -> None:
-    before = _identities(lab_pool.pods())
+    before = lab_pool.lives()
     job = lab_pool.submit(shell_job("sleep 30; echo undisturbed"))
     job.wait_running()
 
@@ -84,7 +83,7 @@ def test_an_edit_reaches_the_running_daemons_of_all_roles_and_restarts_nothing(l
     wait_for("the edited knob in the running daemons", look, FOLLOWED_SECONDS)
     assert job.wait_done(90) == "undisturbed\n"
     assert job.events().count(EXECUTING) == 1
-    assert _identities(lab_pool.pods()) == before
+    assert lab_pool.lives() == before
 
 
 def test_what_is_read_at_the_start_only_makes_new_pods_of_just_those_who_read_it(lab_pool: Pool) -> None:
@@ -114,11 +113,3 @@ def _texts(pool: Pool) -> str:
     """Return the users' files as all roles mount them."""
     maps = [pool.kubectl.must_get("configmap", f"{pool.name}-{role}-config")["data"] for role in ROLES]
     return "".join(text for data in maps for name, text in data.items() if name.startswith("50-"))
-
-
-def _identities(pods: list[Object]) -> set[tuple[str, int]]:
-    """Return UID and restarts of every pod."""
-    return {
-        (pod["metadata"]["uid"], sum(status["restartCount"] for status in pod["status"]["containerStatuses"]))
-        for pod in pods
-    }

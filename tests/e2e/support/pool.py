@@ -1,6 +1,7 @@
 """One CondorPool under test: its spec, status, objects, pods and daemons."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -126,6 +127,21 @@ class Pool:
         selector += f",condorpool.dev/component={component}" if component else ""
         selector += f",condorpool.dev/group={group}" if group else ""
         return sorted(self.kubectl.list("pods", selector), key=lambda pod: str(pod["metadata"]["name"]))
+
+    def lives(self) -> set[tuple[str, int]]:
+        """Return the UID of every pod and how often its containers were restarted."""
+        return {
+            (pod["metadata"]["uid"], sum(status["restartCount"] for status in pod["status"]["containerStatuses"]))
+            for pod in self.pods()
+        }
+
+    def logs(self, pod: str, container: str = "condor") -> str:
+        """Return what a container has written to its log."""
+        return self.kubectl("logs", pod, f"--container={container}")
+
+    def sync(self) -> None:
+        """Make the kubelets look at the pods' ConfigMaps and Secrets now, not within the next minute or two."""
+        self.kubectl("annotate", "pods", "--all", "--overwrite", f"e2e={time.time()}")
 
     def warnings(self) -> list[tuple[str, str]]:
         """Return (reason, message) of the pool's Warning events, each as often as it was recorded."""

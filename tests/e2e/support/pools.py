@@ -46,6 +46,7 @@ def later(logins: Logins) -> dict[str, Declared]:
         "busy_pool": ("busy", busy_spec(*COLLIDING), [secret("john", authorized_keys=logins.keys["john"].public)]),
         "day_pool": (NAME, day_spec(), day_objects(logins.keys, logins.passwords)),
         "told_pool": ("told", told_spec(), ()),
+        "guest_pool": ("guest", guest_spec(), guest_objects(logins)),
         "ending_pool": ("ending", {"executors": [group("cpu", drainTimeout="24h")]}, ()),
         "calico_walls": (WALLED, walled_spec("Auto"), [secret("john", authorized_keys=logins.keys["john"].public)]),
         "kubernetes_walls": (
@@ -77,6 +78,25 @@ def told_spec() -> dict[str, Any]:
         "networkPolicy": {"monitoring": [{"podSelector": {"matchLabels": MONITOR}}]},
         "executors": [group("cpu", 2, drainTimeout="1m")],
     }
+
+
+def guest_spec(*others: Mapping[str, Any], without: str = "") -> dict[str, Any]:
+    """Return the spec of a pool with users who come and go, and with a privileged executor and one that is not."""
+    users = [user("john", keys="john"), user("jane", password="jane"), user("jim", keys="jim", password="jim"), *others]
+    return {
+        "submitter": {"ssh": {"users": [one for one in users if one["name"] != without]}},
+        "executors": [group("open", config=refs("levels")), group("closed", privileged=False)],
+    }
+
+
+def guest_objects(logins: Logins) -> list[dict[str, Any]]:
+    """Return the Secrets of its users, and the ConfigMap of the privileged group."""
+    return [
+        config_map("levels", levels="STARTD_DEBUG =\n"),
+        secret("john", authorized_keys=logins.keys["john"].public),
+        secret("jane", password=logins.passwords["jane"]),
+        secret("jim", authorized_keys=logins.keys["jim"].public, password=logins.passwords["jim"]),
+    ]
 
 
 def walled_spec(mode: str) -> dict[str, Any]:

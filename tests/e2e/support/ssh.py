@@ -55,8 +55,36 @@ class Ssh:
         options = ("PreferredAuthentications=password", "PubkeyAuthentication=no", "NumberOfPasswordPrompts=1")
         return self._run(user, command, stdin, environment, *options)
 
-    def _run(self, user: str, command: str, stdin: str, environment: dict[str, str], *options: str) -> Result:
+    def session(self, user: str, key: Key, command: str) -> subprocess.Popen[str]:
+        """Open a session that lasts; what it prints can be read, and its end waited for."""
+        return subprocess.Popen(
+            self._command(user, command, "PreferredAuthentications=publickey", f"IdentityFile={key.path}"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def copy(self, user: str, key: Key, source: Path, target: str) -> Result:
+        """Copy a file to the user's home by scp."""
         host, port = self._address
+        options = self._options(f"IdentityFile={key.path}")
+        return _finished(["scp", "-F", "none", *options, "-P", port, str(source), f"{user}@{host}:{target}"])
+
+    def sftp(self, user: str, key: Key, batch: str) -> Result:
+        """Run the commands of a batch in one sftp session."""
+        host, port = self._address
+        options = self._options(f"IdentityFile={key.path}")
+        return _finished(["sftp", "-F", "none", *options, "-P", port, "-b", "-", f"{user}@{host}"], batch)
+
+    def _run(self, user: str, command: str, stdin: str, environment: dict[str, str], *options: str) -> Result:
+        return _finished(self._command(user, command, *options), stdin, environment)
+
+    def _command(self, user: str, command: str, *options: str) -> list[str]:
+        host, port = self._address
+        return ["ssh", "-F", "none", *self._options(*options), "-p", port, f"{user}@{host}", command]
+
+    def _options(self, *options: str) -> list[str]:
         common = (
             "StrictHostKeyChecking=accept-new",
             f"UserKnownHostsFile={self.directory / 'known_hosts'}",
@@ -65,17 +93,7 @@ class Ssh:
             "ConnectTimeout=15",
             "LogLevel=ERROR",
         )
-        arguments = [f"-o{option}" for option in (*common, *options)]
-        done = subprocess.run(
-            ["ssh", "-F", "none", *arguments, "-p", port, f"{user}@{host}", command],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=CALL_SECONDS,
-            check=False,
-            env={**os.environ, **environment},
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return [f"-o{option}" for option in (*common, *options)]
 
     def host_keys(self) -> str:
         """Return the host keys that the server shows, sorted; empty where it does not answer."""
@@ -88,3 +106,16 @@ class Ssh:
             check=False,
         )
         return "\n".join(sorted(line for line in done.stdout.splitlines() if line and not line.startswith("#")))
+
+
+def _finished(command: list[str], stdin: str = "", environment: dict[str, str] | None = None) -> Result:
+    done = subprocess.run(
+        command,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=CALL_SECONDS,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
+    return Result(done.returncode, done.stdout, done.stderr)

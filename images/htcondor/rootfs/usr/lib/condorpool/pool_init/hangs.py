@@ -50,7 +50,7 @@ class HangWatch:
         kill: Callable[[int, int], None] = os.kill,
     ) -> None:
         self._loop = loop
-        self._daemons = (*DAEMONS[role], MASTER)
+        self._daemons = DAEMONS[role]
         self._master = master
         self._ask = ask
         self._wanted = wanted
@@ -59,9 +59,10 @@ class HangWatch:
         self._kill = kill
         self._answers: dict[str, bool] = {}
         self._pids: dict[str, int] = {}
-        # by daemon: the process that has answered before, and how often it has not since
+        # the processes that have answered before, by daemon
         self._known: dict[str, int] = {}
-        self._misses: dict[str, int] = {}
+        self._suspect = ""
+        self._misses = 0
 
     def start(self) -> None:
         self._loop.later(FIRST, self._round)
@@ -90,20 +91,20 @@ class HangWatch:
         return {**found, MASTER: self._master}
 
     def _judge(self) -> None:
-        suspicious = False
-        for daemon, answered in self._answers.items():
-            pid = self._pids[daemon]
-            if answered:
-                self._known[daemon] = pid
-            silent = not answered and self._known.get(daemon) == pid and any(self._answers.values())
-            self._misses[daemon] = self._misses.get(daemon, 0) + 1 if silent else 0
-            suspicious = suspicious or silent
-            if self._misses[daemon] == TRIES and self._wanted():
-                self._restart(daemon, pid)
-        self._loop.later(RETRY if suspicious else PERIOD, self._round)
+        """The first of those that are silent is to blame: a negotiator cannot even be found without its collector."""
+        self._known.update({daemon: self._pids[daemon] for daemon, answered in self._answers.items() if answered})
+        silent = [daemon for daemon in (*self._daemons, MASTER) if self._answers.get(daemon) is False]
+        suspect = silent[0] if silent and any(self._answers.values()) else ""
+        if self._known.get(suspect) != self._pids.get(suspect):
+            suspect = ""
+        self._misses = self._misses + 1 if suspect and suspect == self._suspect else int(bool(suspect))
+        self._suspect = suspect
+        if self._misses == TRIES and self._wanted():
+            self._restart(suspect, self._pids[suspect])
+        self._loop.later(RETRY if suspect else PERIOD, self._round)
 
     def _restart(self, daemon: str, pid: int) -> None:
-        self._misses[daemon] = 0
+        self._misses = 0
         startd = self._pids.get("STARTD")
         starters = [child for child, name in self._find(startd).items() if name == "condor_starter"] if startd else []
         jobs = f", its {len(starters)} jobs go back to the queue" if starters else ""

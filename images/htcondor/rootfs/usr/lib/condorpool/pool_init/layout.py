@@ -8,6 +8,8 @@ from collections.abc import Callable
 Chown = Callable[[str, int, int], None]
 
 DIRECTORY_MODE = 0o755
+# the logs tell names and arguments of everybody's jobs
+LOG_MODE = 0o700
 EXCHANGE_MODE = 0o1777
 DEVICE_MODE = 0o666
 
@@ -85,7 +87,7 @@ def prepare(role: str, layout: Layout, chown: Chown = os.chown) -> None:
     for directory in CONDOR_DIRECTORIES[role]:
         path = layout.path(directory)
         os.makedirs(path, exist_ok=True)
-        os.chmod(path, DIRECTORY_MODE)
+        os.chmod(path, LOG_MODE if path == layout.log else DIRECTORY_MODE)
         chown(path, *_condor_ids())
     if role == "submitter":
         # anyone may create the directory that proves who he is, nobody may touch another's
