@@ -7,7 +7,7 @@ from pool_init.loop import Loop
 from pool_init.processes import TIME_OVER
 
 MASTER_PID, STARTD_PID, STARTER_PID = 8, 11, 20
-WITHIN = PERIOD + TRIES * (PATIENCE + 1) + EVICTION + 1
+WITHIN = PERIOD + TRIES * (PATIENCE + 1) + 2 * EVICTION + 1
 
 
 class Container:
@@ -73,9 +73,14 @@ def test_jobs_go_back_to_the_queue_before_their_startd_ends(executor: Container)
     executor.pass_time(FIRST + 5)
     executor.hanging = {"STARTD"}
     executor.pass_time(WITHIN)
-    (first, *who), (second, *whom) = executor.killed
-    assert (who, whom) == ([STARTER_PID, signal.SIGQUIT], [STARTD_PID, signal.SIGKILL])
-    assert second - first == pytest.approx(EVICTION, abs=0.5)
+    assert [(pid, number) for _, pid, number in executor.killed] == [
+        (STARTER_PID, signal.SIGQUIT),
+        (MASTER_PID, signal.SIGSTOP),
+        (STARTD_PID, signal.SIGKILL),
+        (MASTER_PID, signal.SIGCONT),
+    ]
+    moments = [moment for moment, *_ in executor.killed]
+    assert [moment - moments[0] for moment in moments] == pytest.approx([0, EVICTION, EVICTION, 2 * EVICTION], abs=0.5)
     assert "its 1 jobs go back to the queue" in executor.said[0]
 
 

@@ -111,9 +111,20 @@ class HangWatch:
         self._report(f"{daemon} (pid {pid}) hangs: it is killed to be started again{jobs}")
         for starter in starters:
             self._kill(starter, signal.SIGQUIT)
-        self._loop.later(EVICTION if starters else 0.0, lambda: self._finish(daemon, pid))
+        if starters:
+            self._loop.later(EVICTION, lambda: self._finish(daemon, pid, starters))
+        else:
+            self._finish(daemon, pid, starters)
 
-    def _finish(self, daemon: str, pid: int) -> None:
-        """Another process may have the number by now, and the container may have been told to end."""
-        if self._wanted() and self._processes().get(daemon) == pid:
-            self._kill(pid, signal.SIGKILL)
+    def _finish(self, daemon: str, pid: int, starters: list[int]) -> None:
+        """Another process may have the number by now, and the container may have been told to end.
+
+        A young starter waits for a word of its startd, and hears of its end first and of our signal then; meanwhile condor_master, who
+        would kill it, is made to wait.
+        """
+        if not self._wanted() or self._processes().get(daemon) != pid:
+            return
+        if starters and daemon != MASTER:
+            self._kill(self._master, signal.SIGSTOP)
+            self._loop.later(EVICTION, lambda: self._kill(self._master, signal.SIGCONT))
+        self._kill(pid, signal.SIGKILL)
