@@ -8,7 +8,7 @@ from .loop import Loop
 from .processes import TIME_OVER, children
 
 # seconds between two rounds of questions, between two that follow a silence, before the first, and for one answer
-PERIOD = 30.0
+PERIOD = 20.0
 RETRY = 1.0
 FIRST = 10.0
 PATIENCE = 20.0

@@ -21,6 +21,8 @@ from .loop import Loop
 from .processes import TIME_OVER, Command, Output, Reaper, running, spawn
 from .sessions import Sessions
 from .settings import USER_ROLES, Settings
+from .strays import PERIOD as STRAYS_PERIOD
+from .strays import end_strays
 from .users import install, read_database
 from .watch import Watch
 
@@ -302,6 +304,7 @@ class Supervisor:
         def wanted() -> bool:
             return not self._shutdown.requested
 
+        self._loop.every(STRAYS_PERIOD, lambda: end_strays(say))
         HangWatch(self._loop, self._settings.role, self._main, ask, wanted, say).start()
 
     def _watch_collector(self, peer: str | None) -> None:
