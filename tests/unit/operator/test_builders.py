@@ -201,3 +201,23 @@ def test_users_files_are_read_between_defaults_and_owned_settings() -> None:
     for obj in desired_objects(context):
         if obj["kind"] == "ConfigMap":
             assert sorted(obj["data"]) == ["10-defaults.conf", "50-00-a-b", "90-operator.conf"]
+
+
+@pytest.mark.parametrize(
+    ("service", "penalties"),
+    [
+        ({}, False),
+        ({"externalTrafficPolicy": "Cluster"}, False),
+        ({"type": "LoadBalancer"}, False),
+        ({"externalTrafficPolicy": "Local"}, True),
+        ({"sourceRanges": ["10.0.0.0/8"]}, True),
+        ({"type": "ClusterIP"}, True),
+    ],
+)
+def test_who_guesses_is_punished_only_where_he_can_be_told_from_others(
+    service: dict[str, Any], penalties: bool
+) -> None:
+    spec = {"submitter": {"ssh": {"users": [JANE], "service": service}}}
+    text = objects(spec)["ConfigMap", "demo-ssh"]["data"]["sshd_config"]
+    assert ("PerSourcePenalties no" not in text) == penalties
+    assert "PerSourcePenalties" in text
