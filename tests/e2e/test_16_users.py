@@ -67,7 +67,6 @@ def open_sessions(guest_pool: Pool, guest_ssh: Ssh, logins: Logins) -> Iterator[
     guest_pool.kubectl.apply(*guest_objects(logins))
     guest_pool.apply(guest_spec())
     guest_pool.wait_condition("Ready", "True", FOLLOWED_SECONDS)
-    guest_pool.sync()
 
 
 def test_users_come_change_and_go_while_others_work(
@@ -86,7 +85,6 @@ def test_users_come_change_and_go_while_others_work(
     guest_pool.apply(guest_spec(user("mary", keys="mary"), without="jim"))
     edited = time.monotonic()
     guest_pool.wait_condition("UsersValid", "True", FOLLOWED_SECONDS)
-    guest_pool.sync()
 
     assert open_sessions["jim"].wait(FOLLOWED_SECONDS) == 255, "the session of a removed user"
     assert time.monotonic() - edited < FOLLOWED_SECONDS

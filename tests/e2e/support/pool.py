@@ -1,7 +1,6 @@
 """One CondorPool under test: its spec, status, objects, pods and daemons."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -138,10 +137,6 @@ class Pool:
     def logs(self, pod: str, container: str = "condor") -> str:
         """Return what a container has written to its log."""
         return self.kubectl("logs", pod, f"--container={container}")
-
-    def sync(self) -> None:
-        """Make the kubelets look at the pods' ConfigMaps and Secrets now, not within the next minute or two."""
-        self.kubectl("annotate", "pods", "--all", "--overwrite", f"e2e={time.time()}")
 
     def warnings(self) -> list[tuple[str, str]]:
         """Return (reason, message) of the pool's Warning events, each as often as it was recorded."""
