@@ -7,7 +7,7 @@ from typing import Any
 Ad = Mapping[str, Any]
 
 _ATTRIBUTES = (
-    *("MyType", "Name", "Machine", "LastHeardFrom", "DaemonStartTime", "MyAddress"),
+    *("MyType", "Name", "Machine", "LastHeardFrom", "DaemonStartTime", "MyAddress", "CondorPoolUpdateInterval"),
     *("StatsLastUpdateTime", "StatsLifetime"),
     *("CondorPoolGroup", "TotalSlotCpus", "Cpus", "State", "Activity", "Draining", "PartitionableSlot"),
     *("ChildState", "ChildActivity", "ChildCpus"),

@@ -90,7 +90,7 @@ def _of_daemons(state: Mapping[str, Any]) -> Iterator[Metric]:
     stale = [(labels, sum(bool(one["stale"]) for one in found)) for labels, found in listed]
     oldest = [(labels, max(one["age"] for one in found)) for labels, found in listed if found]
     yield "condorpool_daemons", "gauge", "Daemons in the collector.", count
-    yield "condorpool_daemons_stale", "gauge", "Daemons that have not been heard of for five minutes.", stale
+    yield "condorpool_daemons_stale", "gauge", "Daemons that have been silent for too long.", stale
     yield "condorpool_daemons_oldest_ad_seconds", "gauge", "Age of the oldest ad.", oldest
 
 

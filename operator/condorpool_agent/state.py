@@ -13,6 +13,8 @@ from .ads import Ad
 
 STALE_SECONDS = 300
 """A daemon that said nothing for so long has missed five updates and more; the collector itself forgets it after 900 s."""
+STALE_UPDATES = 2.5
+"""A startd says how often it speaks, and the negotiator gives it no job once so many updates are missing."""
 
 State = dict[str, Any]
 
@@ -75,8 +77,13 @@ def _daemon(ad: Ad, now: int) -> dict[str, Any]:
         "address": str(ad.get("MyAddress", "")),
         "started": int(ad.get("DaemonStartTime", _collector_start(ad))),
         "age": age,
-        "stale": age > STALE_SECONDS and ad.get("MyType") != "Collector",
+        "stale": age > _patience(ad) and ad.get("MyType") != "Collector",
     }
+
+
+def _patience(ad: Ad) -> float:
+    interval = ad.get("CondorPoolUpdateInterval")
+    return STALE_UPDATES * interval if isinstance(interval, int | float) else STALE_SECONDS
 
 
 def _collector_start(ad: Ad) -> int:

@@ -33,7 +33,7 @@ SCOPES = {
 
 CERTIFICATE_DAYS = 3650
 RENEWAL_DAYS = 365
-"""The agent serves a new certificate when the kubelet has brought it, up to two minutes later: rarely, and long before it has to."""
+"""Before its end a certificate is made anew: monitors have a copy, so let that be rare, and leave them time."""
 
 _SCRAMBLE = bytes.fromhex("deadbeef")
 _KEY_BYTES = 64

@@ -57,6 +57,8 @@ def _mounted(workload: Obj, children: Children) -> list[dict[str, Any]]:
             found.append(children.get(CONFIG_MAP, volume["configMap"]["name"]))
         elif "secret" in volume:
             found.append(children.get(SECRET, volume["secret"]["secretName"]))
+        elif "projected" in volume:
+            found += [children.get(SECRET, source["secret"]["name"]) for source in volume["projected"]["sources"]]
     return [obj for obj in found if obj is not None]
 
 

@@ -1,5 +1,8 @@
 """The pool's own word: what the agent says over the wire, who may hear it, what status makes of it, and that its end harms nothing."""
 
+import json
+from typing import Any
+
 import pytest
 
 from tests.e2e.support.agent import Agent, Place, operators_place
@@ -89,6 +92,20 @@ def test_the_state_is_what_htcondors_own_tools_say(told_pool: Pool, agent: Agent
 @pytest.mark.parametrize("token", [None, "wrong"])
 def test_nobody_is_told_anything_without_a_token(agent: Agent, here: Place, path: str, token: str | None) -> None:
     assert agent.ask(here, path, token)[0] == 401
+
+
+def test_a_configuration_is_judged_in_the_pool(told_pool: Pool, agent: Agent, here: Place) -> None:
+    files = told_pool.kubectl.must_get("configmap", f"{told_pool.name}-manager-config")["data"]
+
+    def findings(**more: str) -> list[dict[str, Any]]:
+        question = {"role": "manager", "files": files | {f"50-00-{name}.conf": text for name, text in more.items()}}
+        status, body = agent.ask(here, "/v1/config/check", agent.secret("token"), question)
+        assert status == 200, body
+        return list(json.loads(body)["findings"])
+
+    assert findings(knobs="E2E_KNOB = 1\n") == []
+    (finding,) = findings(knobs="E2E_KNOB = 1\nnot a knob\n")
+    assert (finding["file"], finding["line"]) == ("50-00-knobs.conf", 2)
 
 
 def test_who_monitors_scrapes_metrics_and_nothing_else(told_pool: Pool, agent: Agent) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ _ASK = """
 import json, ssl, sys, urllib.error, urllib.request
 asked = json.load(sys.stdin)
 context = ssl.create_default_context(cadata=asked["certificate"])
-request = urllib.request.Request(asked["url"], headers={"Authorization": "Bearer " + asked["token"]} if asked["token"] else {})
+headers = {"Authorization": "Bearer " + asked["token"]} if asked["token"] else {}
+body = json.dumps(asked["body"]).encode() if asked["body"] else None
+request = urllib.request.Request(asked["url"], body, headers)
 try:
     with urllib.request.urlopen(request, context=context, timeout=10) as answer:
         said = [answer.status, answer.read().decode()]
@@ -51,14 +54,17 @@ class Agent:
         data = self.pool.kubectl.must_get("secret", f"{self.pool.name}-agent")["data"]
         return base64.b64decode(data[key]).decode()
 
-    def ask(self, place: Place, path: str, token: str | None) -> tuple[int, str]:
-        """Return status and body of an answer to somebody who trusts the pool's certificate alone; 0 where nobody answers."""
+    def ask(self, place: Place, path: str, token: str | None, body: Mapping[str, Any] | None = None) -> tuple[int, str]:
+        """Return status and body of an answer to somebody who trusts the pool's certificate alone; 0 where nobody answers.
+
+        What has a body is a POST.
+        """
         url = f"https://{self.pool.name}-manager.{self.pool.namespace}.svc.cluster.local:9619{path}"
-        request = json.dumps({"url": url, "token": token, "certificate": self.secret("tls.crt")})
+        request = json.dumps({"url": url, "token": token, "certificate": self.secret("tls.crt"), "body": body})
         said = place.kubectl.execute(place.pod, place.container, "python3", "-c", _ASK, stdin=request)
         assert said.code == 0, said.text
-        status, body = json.loads(said.out)
-        return status, body
+        status, answer = json.loads(said.out)
+        return status, answer
 
     def state(self, place: Place) -> dict[str, Any]:
         """Return the state."""

@@ -85,6 +85,14 @@ def test_who_has_been_silent_for_five_minutes_is_stale_but_the_collector_itself(
     assert {one["type"] for one in late["daemons"] if not one["stale"]} == {"Collector"}
 
 
+@pytest.mark.parametrize(
+    ("interval", "age", "stale"), [(20, 50, False), (20, 51, True), (300, 700, False), ("x", 299, False)]
+)
+def test_a_startd_is_stale_when_the_negotiator_gives_it_no_more_jobs(interval: Any, age: int, stale: bool) -> None:
+    ad = PARTITIONABLE | {"CondorPoolUpdateInterval": interval, "LastHeardFrom": NOW - age}
+    assert build_state([ad], NOW)["executors"]["d-0"]["stale"] is stale
+
+
 PARTITIONABLE = {"MyType": "Machine", "Machine": "d-0.d.ns", "PartitionableSlot": True, "TotalSlotCpus": 4, "Cpus": 4}
 STATIC = {"MyType": "Machine", "Machine": "d-0.d.ns", "TotalSlotCpus": 2, "Cpus": 2}
 

@@ -59,6 +59,8 @@ def test_a_new_pool_is_left_alone() -> None:
         ("demo-users", {"demo-submitter-0"}),
         ("demo-ssh", {"demo-submitter-0"}),
         ("demo-signing-keys", {"demo-manager-x"}),
+        ("demo-agent", {"demo-manager-x"}),
+        ("demo-monitor-token", {"demo-manager-x"}),
     ],
 )
 def test_the_pods_that_mount_what_changed_are_behind(changed: str, pods: set[str]) -> None:
