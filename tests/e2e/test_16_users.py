@@ -74,7 +74,7 @@ def test_users_come_change_and_go_while_others_work(
 ) -> None:
     before = guest_pool.lives()
     entry = _entry(guest_pool, "jim")
-    job = guest_pool.submit(shell_job("sleep 45; echo to the end"), user="jim")
+    job = guest_pool.submit(shell_job("sleep 25; echo to the end"), user="jim")
     host = job.wait_running()
 
     guest_pool.kubectl.apply(
