@@ -1,7 +1,7 @@
 """An empty spec is a working pool, and says so."""
 
 from tests.e2e.support.jobs import shell_job
-from tests.e2e.support.pool import POOL_KIND, Pool, describe, is_ready
+from tests.e2e.support.pool import POOL_KIND, Pool, describe
 
 CONDITIONS = {
     "Ready": "True",
@@ -12,17 +12,19 @@ CONDITIONS = {
     "SubmitterReady": "True",
     "ExecutorsReady": "True",
     "NetworkPolicyEnforced": "True",
+    "StateKnown": "True",
     "Reconciling": "False",
     "Stalled": "False",
 }
 
 
-def test_ready_means_that_every_pod_is_ready(plain_pool: Pool) -> None:
+def test_ready_means_that_every_daemon_is_ready(plain_pool: Pool) -> None:
     plain_pool.wait_ready()
 
     pods = plain_pool.pods()
     assert len(pods) == 3, describe(pods)
-    assert all(is_ready(pod) for pod in pods), describe(pods)
+    containers = [one for pod in pods for one in pod["status"]["containerStatuses"] if one["name"] == "condor"]
+    assert [one["ready"] for one in containers] == [True] * 3, describe(pods)
 
 
 def test_runs_a_job(plain_pool: Pool) -> None:
@@ -35,6 +37,7 @@ def test_runs_a_job(plain_pool: Pool) -> None:
 
 def test_status_and_columns_tell_what_is(plain_pool: Pool) -> None:
     plain_pool.wait_ready()
+    plain_pool.wait_condition("StateKnown", "True", 90)
 
     live = plain_pool.live()
     generation = live["metadata"]["generation"]
@@ -42,9 +45,12 @@ def test_status_and_columns_tell_what_is(plain_pool: Pool) -> None:
     assert {item["type"]: item["status"] for item in conditions} == CONDITIONS
     assert {item["observedGeneration"] for item in conditions} == {generation}
     assert live["status"]["observedGeneration"] == generation
-    assert live["status"]["executors"] == [{"name": "executor", "desired": 1, "ready": 1, "draining": 0}]
+    (group,) = live["status"]["executors"]
+    slots = group.pop("slots")
+    assert group == {"name": "executor", "desired": 1, "ready": 1, "draining": 0}
+    assert live["status"]["slots"] == slots
     header, row = plain_pool.kubectl("get", POOL_KIND).splitlines()
-    assert header.split() == ["NAME", "READY", "EXECUTORS", "SSH", "AGE"]
+    assert header.split() == ["NAME", "READY", "EXECUTORS", "SLOTS", "RUNNING", "IDLE", "SSH", "AGE"]
     assert row.split()[:3] == ["plain", "True", "1/1"]
 
 
