@@ -134,6 +134,10 @@ def test_who_monitors_reaches_the_agent_and_nothing_else(edited: Walls, mode: st
 
     opened = dict.fromkeys(agents, OPEN) | dict.fromkeys(others, BLOCKED)
     wait_outcomes({edited.impostor: opened, edited.neighbour: shut}, EFFECT_SECONDS)
+    left_out = edited.stranger(edited.impostor).address
+    spec["networkPolicy"]["monitoring"] = [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [f"{left_out}/32"]}}]
+    edited.pool.apply(spec)
+    wait_outcomes({edited.impostor: shut, edited.neighbour: opened}, EFFECT_SECONDS)
     edited.pool.apply(walled_spec(SPEC_MODES[mode]))
     wait_outcomes({edited.impostor: shut, edited.neighbour: shut}, EFFECT_SECONDS)
 

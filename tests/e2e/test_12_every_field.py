@@ -167,10 +167,8 @@ FIELDS: Mapping[str, Field] = {
 }
 """Fields by path, with where their effect is seen."""
 
-EGRESS = (
-    *("to[].ipBlock.cidr", "to[].ipBlock.except", "to[].namespaceSelector.matchLabels", "to[].podSelector.matchLabels"),
-    *("ports[].protocol", "ports[].port", "ports[].endPort"),
-)
+PEER = ("ipBlock.cidr", "ipBlock.except", "namespaceSelector.matchLabels", "podSelector.matchLabels")
+EGRESS = (*(f"to[].{name}" for name in PEER), "ports[].protocol", "ports[].port", "ports[].endPort")
 ELSEWHERE: Mapping[str, str] = {
     "spec.paused": "test_12_day_two.py::test_a_paused_pool_is_left_alone_and_catches_up",
     "spec.submitter.storage.storageClassName": "test_12_every_field.py::test_the_storage_class_stays",
@@ -182,6 +180,10 @@ ELSEWHERE: Mapping[str, str] = {
         f"spec.networkPolicy.egress.{who}[].{name}": "test_11_policies.py::test_what_egress_rules_open"
         for who in ("executors", "submitter")
         for name in EGRESS
+    },
+    **{
+        f"spec.networkPolicy.monitoring[].{name}": "test_11_policies.py::test_who_monitors_reaches_the_agent_and_nothing_else"
+        for name in PEER
     },
 }
 """Fields that other tests edit."""
