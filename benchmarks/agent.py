@@ -21,7 +21,7 @@ PART = "agent"
 NAMESPACE = "bench-agent"
 POOL = f"/apis/condorpool.dev/v1alpha1/namespaces/{NAMESPACE}/condorpools/pool"
 EXECUTORS, JOBS = 100, 1000
-ASKS = 20
+ASKS = 10
 LIMIT_MIB = 40
 
 SPEC: dict[str, Any] = {"executors": []}
