@@ -243,7 +243,7 @@ class Poller:
         now = self._clock()
         if (early := watch.asked + LEAST_SECONDS - now) > 0:
             return early / _EARLIEST
-        watch.asked = now
+        watch.asked, known = now, watch.state
         try:
             state, watch.tag = await self._client.ask(watch.target, watch.tag)
         except AgentError as error:
@@ -252,8 +252,8 @@ class Poller:
                 watch.failing = now
                 self._changed(key)
             return ASK_SECONDS
-        news = watch.failing is not None or state not in (None, watch.state)
-        watch.state, watch.told, watch.failing = state or watch.state, now, None
+        news = watch.failing is not None or state not in (None, known)
+        watch.state, watch.told, watch.failing = state or known, now, None
         watch.delay = ASK_SECONDS if news or watch.absent else min(2 * watch.delay, LONGEST_SECONDS)
         if news:
             self._changed(key)

@@ -4,7 +4,7 @@ import json
 import math
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,12 +45,14 @@ class Agents:
         self.says: State | None = ONE
         self.asked: list[float] = []
         self.told: list[float] = []
+        self.meanwhile: Callable[[], None] = lambda: None
         self.poller = Poller(cast("AgentClient", self), lambda _: self.told.append(self.now), lambda: self.now)
 
     async def ask(self, _: Target, tag: str) -> Answer:
         self.asked.append(self.now)
         if self.says is None:
             raise AgentError("nobody")
+        self.meanwhile()
         new = str(hash((tuple(self.says.slots.items()), self.says.jobs, self.says.present)))
         return (None if new == tag else self.says), new
 
@@ -146,6 +148,22 @@ class TestSilence:
         assert agents.sight().silent
         agents.says = ONE
         await agents.run(60)
+        assert agents.sight().state == ONE
+
+    async def test_that_is_over_while_it_is_told_loses_nothing(self, agents: Agents) -> None:
+        """An unchanged answer to a question from before is worth what was known then."""
+        agents.sight()
+        await agents.run(100)
+        agents.says = None
+        await agents.run(20)
+        agents.says = ONE
+
+        def silent_meanwhile() -> None:
+            agents.now += SILENCE_SECONDS
+            assert agents.sight().silent
+
+        agents.meanwhile = silent_meanwhile
+        await agents.run(0)
         assert agents.sight().state == ONE
 
     async def test_is_that_of_an_agent_that_is_not_ready_too_and_costs_no_question(self, agents: Agents) -> None:
