@@ -163,7 +163,10 @@ class TestSilence:
             assert agents.sight().silent
 
         agents.meanwhile = silent_meanwhile
+        agents.now += LEAST_SECONDS
+        count = len(agents.asked)
         await agents.run(0)
+        assert len(agents.asked) == count + 1
         assert agents.sight().state == ONE
 
     async def test_is_that_of_an_agent_that_is_not_ready_too_and_costs_no_question(self, agents: Agents) -> None:
