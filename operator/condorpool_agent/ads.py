@@ -10,6 +10,7 @@ _ATTRIBUTES = (
     *("MyType", "Name", "Machine", "LastHeardFrom", "DaemonStartTime", "MyAddress", "CondorPoolUpdateInterval"),
     *("StatsLastUpdateTime", "StatsLifetime"),
     *("CondorPoolGroup", "TotalSlotCpus", "Cpus", "State", "Activity", "Draining", "PartitionableSlot"),
+    "CondorPoolBrokenMounts",
     *("ChildState", "ChildActivity", "ChildCpus"),
     *("TotalIdleJobs", "TotalRunningJobs", "TotalHeldJobs", "IdleJobs", "RunningJobs", "HeldJobs"),
     *("TotalSchedulerJobsIdle", "TotalSchedulerJobsRunning", "TotalLocalJobsIdle", "TotalLocalJobsRunning"),

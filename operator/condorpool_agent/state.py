@@ -94,7 +94,9 @@ def _collector_start(ad: Ad) -> int:
 def _executor(ad: Ad, now: int) -> dict[str, Any]:
     daemon = _daemon(ad, now)
     del daemon["pod"]
-    return {"group": str(ad.get("CondorPoolGroup", "")), "total": 0, "claimed": 0, "draining": 0, **daemon}
+    broken = [name for name in str(ad.get("CondorPoolBrokenMounts", "")).split(",") if name]
+    group = str(ad.get("CondorPoolGroup", ""))
+    return {"group": group, "total": 0, "claimed": 0, "draining": 0, "brokenMounts": broken, **daemon}
 
 
 def _add_slot(executor: dict[str, Any], ad: Ad) -> None:

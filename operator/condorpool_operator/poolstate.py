@@ -157,6 +157,9 @@ def read_state(body: bytes) -> State:
         slots={group: _slots(figures) for group, figures in said["groups"].items()},
         jobs=Jobs(*(int(said["jobs"][name]) for name in ("idle", "running", "held"))),
         present=frozenset(present),
+        broken={
+            pod: tuple(names) for pod, startd in said["executors"].items() if (names := startd.get("brokenMounts"))
+        },
     )
 
 

@@ -31,7 +31,7 @@ from .podhealth import refuses_configuration
 from .pool import Pool, PoolKey
 from .poolstate import AgentClient, AgentError, ConfigFinding, Poller, Target
 from .problems import NAMESPACE_ENDS, reason_of, unreadable, unseen_problems
-from .references import place_of, read_accounts, read_configs, referenced
+from .references import check_mounts, place_of, read_accounts, read_configs, referenced
 from .refresh import refresh_pods
 from .remains import end_with_namespace, hurry, namespace_ends
 from .replace import replace_outdated
@@ -170,12 +170,13 @@ class Reconciler:
         names = Names(pool.name, pool.namespace, self._settings.cluster_domain)
         readable, problems = await read_configs(self._kube, pool, names, children)
         accounts, user_problems = await read_accounts(self._kube, pool, names, children, self._hasher)
+        mount_problems = await check_mounts(self._kube, pool)
         credentials = complete_credentials(names, children, ssh=pool.spec.submitter.ssh is not None)
         judge = self._judge(names, credentials, children)
         user_config, refusals = await self._checker.approve(names, children, readable, judge, partial(place_of, pool))
         policies = policy_kind(pool.spec.network_policy.mode, served=self._calico.served)
         context = Context(pool, names, self._settings, user_config, credentials, accounts, policies)
-        return context, problems + refusals + user_problems
+        return context, problems + refusals + user_problems + mount_problems
 
     def _judge(self, names: Names, credentials: Credentials, children: Children) -> Judge:
         """Return who judges a changed configuration: the pool's HTCondor, through its agent.

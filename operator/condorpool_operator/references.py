@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import labels, naming
@@ -50,7 +50,8 @@ def referenced(pool: Pool) -> dict[str, set[str]]:
             for user in users
             for reference in (user.authorized_keys_secret_ref, user.password_secret_ref)
             if reference
-        },
+        }
+        | {name for _, name, _ in _mount_secrets(pool)},
     }
 
 
@@ -190,6 +191,32 @@ async def _text(kube: Kube, pool: Pool, field: str, reference: SecretKeyReferenc
         raise UnusableError(
             Reason.SECRET_INVALID, f"{field}: key {key} of Secret {reference.name} is not UTF-8 text"
         ) from None
+
+
+def _mount_secrets(pool: Pool) -> Iterator[tuple[str, str, str | None]]:
+    """Return (path in the spec, name, key that has to be there) of the Secrets of all mounts."""
+    for group in pool.spec.groups:
+        for mount in group.mounts:
+            path = f"spec.executors[{group.name}].mounts[{mount.name}]"
+            if mount.secret_ref is not None:
+                yield f"{path}.secretRef", mount.secret_ref.name, None
+            if mount.oneclient is not None:
+                token = mount.oneclient.token_secret_ref
+                yield f"{path}.oneclient.tokenSecretRef", token.name, token.key
+
+
+async def check_mounts(kube: Kube, pool: Pool) -> list[Problem]:
+    """Return what is wrong with the Secrets of mounts; they go from Kubernetes to the pods, and nobody here looks at their content."""
+    problems = []
+    for path, name, key in _mount_secrets(pool):
+        secret = await kube.get(SECRET, pool.namespace, name)
+        if secret is None:
+            what = f"{path}: there is no Secret {name}: create it" + (f" with the key {key}" if key else "")
+            problems.append(Problem(ConditionType.EXECUTORS_READY, Reason.SECRET_NOT_FOUND, what))
+        elif key is not None and key not in (secret.get("data") or {}):
+            what = f"{path}: Secret {name} has no key {key}: add it, or name the right key"
+            problems.append(Problem(ConditionType.EXECUTORS_READY, Reason.SECRET_INVALID, what))
+    return problems
 
 
 def check_keys(text: str, field: str) -> str:

@@ -5,7 +5,7 @@ Every condition carries the generation that it is about, so that `kubectl wait` 
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .api.status import ConditionType, Reason
@@ -113,6 +113,8 @@ class State:
     slots: Mapping[str, Slots]
     jobs: Jobs
     present: frozenset[str]
+    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of the mounts that are broken, by executor."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ def compute_status(generation: int, observation: Observation, previous: Mapping[
         ConditionType.STATE_KNOWN: _state_known(observation, previous),
     }
     findings |= _heard(findings, observation, previous)
+    findings |= _mounted(findings, observation, previous)
     for condition in findings:
         found = [problem for problem in observation.problems if problem.condition is condition]
         if found:
@@ -263,6 +266,30 @@ def _not_in_collector(daemon: str, pods: frozenset[str]) -> _Finding:
     others = f" and {len(pods) - _MOST_NAMED} more" if len(pods) > _MOST_NAMED else ""
     message = f"the collector has not heard of {daemon} of {named}{others}: see the daemon's lines in the pod's log"
     return _Finding("False", Reason.NOT_IN_COLLECTOR, message)
+
+
+def _mounted(
+    findings: Mapping[ConditionType, _Finding], observation: Observation, previous: Mapping[str, Any]
+) -> dict[ConditionType, _Finding]:
+    """Return what a broken mount turns: an executor that is ready, and takes no job. The former finding stays until the agent is heard."""
+    condition, sight = ConditionType.EXECUTORS_READY, observation.sight
+    if findings[condition].status != "True":
+        return {}
+    if sight.state is None:
+        before = None if sight.silent else _before(condition, (Reason.MOUNT_BROKEN,), previous)
+        return {} if before is None else {condition: before}
+    pods = {pod for group in observation.groups for pod in group.pods}
+    broken = [
+        f"{mount} of {pod}" for pod, mounts in sorted(sight.state.broken.items()) if pod in pods for mount in mounts
+    ]
+    if not broken:
+        return {}
+    others = f" and {len(broken) - _MOST_NAMED} more" if len(broken) > _MOST_NAMED else ""
+    message = (
+        f"executors with a broken mount take no job: {', '.join(broken[:_MOST_NAMED])}{others}: "
+        "see the lines of pool-init and of the mount in the pod's log; it is mounted again by itself once it can be"
+    )
+    return {condition: _Finding("False", Reason.MOUNT_BROKEN, message)}
 
 
 _MOST_NAMED = 5

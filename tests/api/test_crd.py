@@ -22,6 +22,18 @@ def egress(*peers: dict[str, Any], **rule: Any) -> dict[str, Any]:
     return {"networkPolicy": {"egress": {"executors": [{"to": list(peers), **rule}]}}}
 
 
+def mounts(*entries: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return group(mounts=list(entries), **fields)
+
+
+def mount(name: str = "data", path: str = "/mnt/data", **fields: Any) -> dict[str, Any]:
+    return {"name": name, "path": path, **(fields or {"command": ["bindfs", "-f", "/a", "$(MOUNT_PATH)"]})}
+
+
+def oneclient(**fields: Any) -> dict[str, Any]:
+    return {"oneclient": {"provider": "p.example", "tokenSecretRef": {"name": "onedata"}, **fields}}
+
+
 OUTSIDE = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}
 
 ACCEPTED: dict[str, dict[str, Any]] = {
@@ -50,6 +62,10 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "no policies": {"networkPolicy": {"mode": "Disabled"}},
     "egress to anything outside": egress(OUTSIDE),
     "egress to pods": egress({"podSelector": {"matchLabels": {"app": "squid"}}}, {"namespaceSelector": {}}),
+    "mounts": mounts(mount(), mount("x9", "/x", **oneclient(space="Ünïted", options=["--tag-on-create=a:b"]))),
+    "mounts beside each other": mounts(mount(), mount("more", "/mnt/data-more")),
+    "no mounts without privileges": group(mounts=[], privileged=False),
+    "as many mounts as there may be": mounts(*(mount(f"m{n}", f"/m{n}", command=["x" * 256] * 32) for n in range(8))),
     "egress to ports": egress(OUTSIDE, ports=[{"port": 1}, {"protocol": "UDP", "port": 1, "endPort": 65535}]),
 }
 
@@ -104,6 +120,22 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "egress to an empty peer": (egress({}), "either ipBlock"),
     "egress to ports backwards": (egress(OUTSIDE, ports=[{"port": 9, "endPort": 8}]), "must not be smaller"),
     "egress to no port": (egress(OUTSIDE, ports=[{"port": 0}]), "ports[0].port"),
+    "mount without privileges": (mounts(mount(), privileged=False), "mounts need privileged: true"),
+    "mount in another": (mounts(mount(), mount("x", "/mnt/data/x")), "must not lie at or below that of another"),
+    "two mounts at one path": (mounts(mount(), mount("x")), "must not lie at or below that of another"),
+    "two mounts of one name": (mounts(mount(), mount(path="/x")), "Duplicate value"),
+    "mount in the image": (mounts(mount(path="/usr/lib/x")), "belongs to the image"),
+    "mount at the root": (mounts(mount(path="/")), "mounts[0].path"),
+    "mount by a way back": (mounts(mount(path="/mnt/../etc")), "mounts[0].path"),
+    "mount that is no attribute": (mounts(mount("a-b")), "mounts[0].name"),
+    "mount of nothing": (mounts({"name": "a", "path": "/a"}), "either command or oneclient"),
+    "mount of both": (mounts(mount(command=["x"], **oneclient())), "either command or oneclient"),
+    "mount by no program": (mounts(mount(command=[])), "mounts[0].command"),
+    "newline in a mount": (mounts(mount(command=["a\nmount b"])), "mounts[0].command[0]"),
+    "Secret beside the token": (mounts(mount(**oneclient(), secretRef={"name": "a"})), "goes with command"),
+    "token on the command line": (mounts(mount(**oneclient(options=["--token=x"]))), "comes from tokenSecretRef"),
+    "token, shortened": (mounts(mount(**oneclient(options=["--tok=x"]))), "comes from tokenSecretRef"),
+    "short option": (mounts(mount(**oneclient(options=["-tx"]))), "options[0]"),
     "same config twice": ({"config": {"configMapRefs": [{"name": "a"}, {"name": "a"}]}}, "Duplicate value"),
     "path as a config": ({"config": {"configMapRefs": [{"name": "../a"}]}}, "spec.config.configMapRefs[0].name"),
     "shell in an image": ({"image": {"repository": "a b"}}, "spec.image.repository"),

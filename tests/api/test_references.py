@@ -109,6 +109,25 @@ class TestReferences:
         eventually(lambda: cluster.condition("UsersValid")["status"] == "True", "the repair to be seen", seconds=5)
         eventually(lambda: "authorized_keys.jane" in (cluster.get("secret", "demo-users") or {})["data"], "jane's key")
 
+    def test_the_secret_of_a_mount_is_missed_and_noticed(self, cluster: Cluster) -> None:
+        onedata = {"provider": "p.example", "tokenSecretRef": {"name": "onedata"}}
+        mounts = [
+            {"name": "a", "path": "/a", "command": ["x"], "secretRef": {"name": "files"}},
+            {"name": "b", "path": "/b", "oneclient": onedata},
+        ]
+        cluster.apply(secret("onedata", other="x"), pool({"executors": [{"name": "cpu", "mounts": mounts}]}))
+        finding = eventually(lambda: cluster.condition("ExecutorsReady"), "a finding")
+        assert (finding["status"], finding["reason"]) == ("False", "SecretNotFound")
+        assert "spec.executors[cpu].mounts[a].secretRef: there is no Secret files: create it" in finding["message"]
+        assert "mounts[b].oneclient.tokenSecretRef: Secret onedata has no key token: add it" in finding["message"]
+        assert cluster.get("statefulset", "demo-cpu") is not None, (
+            "the pods run, and take jobs once the Secret is there"
+        )
+        cluster.apply(secret("onedata", token="x"), secret("files", key="x"))
+        eventually(
+            lambda: cluster.condition("ExecutorsReady")["reason"] == "PodsNotReady", "the repair to be seen", seconds=5
+        )
+
     def test_a_password_appears_nowhere_but_in_its_secret(self, cluster: Cluster, operator: Operator) -> None:
         cluster.apply(secret("john", authorized_keys=PUBLIC_KEY, password="correct horse"), pool(BY_KEY_AND_PASSWORD))
         cluster.settle()

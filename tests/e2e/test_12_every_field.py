@@ -169,12 +169,19 @@ FIELDS: Mapping[str, Field] = {
 
 PEER = ("ipBlock.cidr", "ipBlock.except", "namespaceSelector.matchLabels", "podSelector.matchLabels")
 EGRESS = (*(f"to[].{name}" for name in PEER), "ports[].protocol", "ports[].port", "ports[].endPort")
+ONECLIENT = tuple(
+    f"oneclient.{name}" for name in ("provider", "tokenSecretRef.name", "tokenSecretRef.key", "space", "options")
+)
 ELSEWHERE: Mapping[str, str] = {
     "spec.paused": "test_12_day_two.py::test_a_paused_pool_is_left_alone_and_catches_up",
     "spec.submitter.storage.storageClassName": "test_12_every_field.py::test_the_storage_class_stays",
     "spec.submitter.storage.retentionPolicy": "test_10_deletion.py::test_deletion_while_the_operator_is_away",
     "spec.submitter.ssh.service.sourceRanges": "test_11_policies.py::test_source_ranges_see_the_clients_address",
     "spec.executors[].name": "test_12_day_two.py::test_a_group_comes_and_goes_under_its_job",
+    **{
+        f"spec.executors[].mounts[].{name}": "test_15_mounts.py::test_jobs_find_what_their_group_declares"
+        for name in ("name", "path", "readOnly", "command", "secretRef.name", *ONECLIENT)
+    },
     "spec.networkPolicy.mode": "test_11_policy_modes.py::test_switching_the_mode_has_no_open_and_no_cut_moment",
     **{
         f"spec.networkPolicy.egress.{who}[].{name}": "test_11_policies.py::test_what_egress_rules_open"

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     PODS_NOT_READY = "PodsNotReady"
     ROLLING_OUT = "RollingOut"
     NOT_IN_COLLECTOR = "NotInCollector"
+    MOUNT_BROKEN = "MountBroken"
     ANSWERING = "Answering"
     AGENT_SILENT = "AgentSilent"
     PROGRESSING = "Progressing"

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from .model import ConfigMapName, DataKey, Duration, IntOrPercent, Model, ObjectName, Quantity, list_map, rules
+from .mounts import MOUNTS_MAX, Mount, nested
 from .network import Cidr, NetworkPolicy
 from .placement import Annotations, Placement, Resources
 
@@ -225,6 +226,10 @@ def _at_least(resource: str, minimum: str) -> str:
     return f"!({has}) || quantity(string({limits}['{resource}'])).compareTo(quantity('{minimum}')) >= 0"
 
 
+_MOUNTS_NEED_PRIVILEGES = "mounts need privileged: true"
+_MOUNTS_ARE_APART = "the path of a mount must not lie at or below that of another"
+
+
 class ExecutorGroup(Placement):
     """A group of like executors: pods with one partitionable slot each."""
 
@@ -242,6 +247,11 @@ class ExecutorGroup(Placement):
                 _at_least("ephemeral-storage", "1Gi"),
                 "limits.ephemeral-storage of an executor must be at least 1Gi, of which logs need the first part",
             ),
+            ("!has(self.mounts) || size(self.mounts) == 0 || self.privileged", _MOUNTS_NEED_PRIVILEGES),
+            (
+                "!has(self.mounts) || self.mounts.all(a, self.mounts.all(b, a.name == b.name || !(a.path + '/').startsWith(b.path + '/')))",
+                _MOUNTS_ARE_APART,
+            ),
         )
     )
 
@@ -250,7 +260,7 @@ class ExecutorGroup(Placement):
     replicas: Annotated[int, Field(ge=0, le=10000)] | None = None
     """How many executors; 1 when absent."""
     privileged: bool = True
-    """Whether the container is privileged, as FUSE file systems in jobs need."""
+    """Whether the container is privileged, as FUSE file systems in jobs and mounts need."""
     resources: Resources | None = None
     """Size of one executor: 1 CPU, 1Gi, 4Gi of ephemeral-storage where absent. Jobs get the limits minus the daemons' overhead."""
     drain_timeout: Duration = "24h"
@@ -259,11 +269,21 @@ class ExecutorGroup(Placement):
     """How many executors, or which share, may be away at once while pods are replaced or nodes drained; at least one."""
     config: Config = Config()
     """HTCondor configuration of this group alone."""
+    mounts: Annotated[tuple[Mount, ...], Field(max_length=MOUNTS_MAX, json_schema_extra=list_map("name"))] = ()
+    """FUSE file systems for the jobs of this group."""
 
     @model_validator(mode="after")
     def _name_is_free(self) -> Self:
         if self.name in RESERVED_GROUPS:
             raise ValueError("the names manager, submitter and ssh are taken: choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _mounts_can_be(self) -> Self:
+        if self.mounts and not self.privileged:
+            raise ValueError(_MOUNTS_NEED_PRIVILEGES)
+        if nested(self.mounts):
+            raise ValueError(_MOUNTS_ARE_APART)
         return self
 
 

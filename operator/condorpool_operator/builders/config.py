@@ -41,13 +41,16 @@ def user_files(config_map: Mapping[str, Any] | None) -> dict[str, str] | None:
     return {name: text for name, text in (config_map.get("data") or {}).items() if name.startswith(USER_PREFIX)}
 
 
-def config_files(names: Names, component: str, role: str, user_files: Mapping[str, str]) -> dict[str, str]:
+def config_files(
+    names: Names, component: str, role: str, user_files: Mapping[str, str], *, mounts: bool = False
+) -> dict[str, str]:
     """Return the files of a component by name: in lexical order they are what its daemons read."""
     values = {
         "pool": names.pool,
         "trust_domain": names.trust_domain,
         "manager_host": names.manager_host,
         "group": component,
+        "mounts": mounts,
     }
     return {
         DEFAULTS_FILE: render(f"{role}-defaults.conf.j2", **values),
@@ -59,11 +62,12 @@ def config_files(names: Names, component: str, role: str, user_files: Mapping[st
 def build_config(context: Context, component: str, role: str) -> dict[str, Any]:
     """Return the ConfigMap of one component."""
     group = component if role == naming.EXECUTOR else None
+    mounts = any(one.mounts for one in context.pool.spec.groups if one.name == group)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": context.metadata(context.names.config(component), role, group),
-        "data": config_files(context.names, component, role, context.user_config[component]),
+        "data": config_files(context.names, component, role, context.user_config[component], mounts=mounts),
     }
 
 

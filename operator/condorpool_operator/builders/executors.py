@@ -11,6 +11,7 @@ from . import pods
 from .config import build_config
 from .context import Context
 from .knobs import restart_annotation
+from .mounts import credential_mounts, credential_volumes, mount_list
 from .sizes import Advertised, advertised, executor_resources
 
 GRACE_MARGIN_SECONDS = 60
@@ -80,6 +81,7 @@ def _environment(context: Context, group: ExecutorGroup, size: Advertised) -> li
         "POOL_DISK": size.disk,
         _DRAIN_VARIABLE: duration_seconds(group.drain_timeout),
         _BEACON_VARIABLE: context.names.beacon_host(context.pool.uid),
+        **({"POOL_MOUNTS": mount_list(group.mounts), "POOL_NEEDS_MOUNTS": True} if group.mounts else {}),
     }
     return [{"name": name, "value": str(value)} for name, value in values.items()]
 
@@ -94,9 +96,10 @@ def _stateful_set(context: Context, group: ExecutorGroup, name: str, selector: d
             "/etc/condor/config.d": "config",
             "/etc/condor/tokens.d": {"name": "token", "readOnly": True},
             "/var/lib/condor/execute": "execute",
+            **credential_mounts(group.mounts),
         },
     ) | {
-        "env": _environment(context, group, advertised(resources["limits"])),
+        "env": _environment(context, group, advertised(resources["limits"], len(group.mounts))),
         "ports": [{"name": "condor", "containerPort": naming.CONDOR_PORT, "protocol": "TCP"}],
         "securityContext": {"privileged": group.privileged},
         "startupProbe": pods.STARTUP_PROBE,
@@ -111,6 +114,7 @@ def _stateful_set(context: Context, group: ExecutorGroup, name: str, selector: d
             "config": pods.config_map_volume(context.names.config(group.name)),
             "token": pods.secret_volume(context.names.token(naming.EXECUTOR)),
             "execute": {"emptyDir": {}},
+            **credential_volumes(group.mounts),
         },
         duration_seconds(group.drain_timeout) + GRACE_MARGIN_SECONDS,
         annotations=KEEP | restart_annotation(naming.EXECUTOR, context.user_config[group.name]),

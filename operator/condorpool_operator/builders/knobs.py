@@ -17,7 +17,9 @@ _NAME = re.compile(r"\s*([^\s=:@#]*)\s*(@=|[=:])")
 _KEYWORD = re.compile(r"\s*@?(include|use|if|elif|else|endif|error|warning)\b", re.IGNORECASE)
 _USE = re.compile(r"\s*@?use\s+(\w+)\s*:\s*(.*)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_ANY = {"pool": "x", "trust_domain": "x", "manager_host": "x", "group": "x"}
+_ANY = {"pool": "x", "trust_domain": "x", "manager_host": "x", "group": "x", "mounts": True}
+_OF_SLOT_TYPE = re.compile(r"SLOT_TYPE_[0-9]+_")
+"""A policy with this in front beats the plain one (docs/design/htcondor.md, Mounts)."""
 _METAKNOBS = {"POLICY": None, "FEATURE": frozenset({"GPUS"})}
 """Collections of settings that may be used, by category; None is all of a category."""
 
@@ -129,6 +131,8 @@ def _problem(line: str) -> str | None:
 
 def _knob_problem(knob: str) -> str | None:
     _, dot, plain = knob.upper().rpartition(".")
+    if (policy := _OF_SLOT_TYPE.sub("", plain)) != plain and policy in owned_knobs():
+        return f"{knob} is refused: the operator owns {policy} or adds to it, remove the line"
     if plain in owned_knobs() and (dot or plain not in _extended()):
         return f"{knob} is refused: the operator owns {plain}, remove the line"
     for pattern, why in _refused():

@@ -16,6 +16,9 @@ MEMORY_OVERHEAD_MIB = 96
 MEMORY_OVERHEAD_PER_CPU_MIB = 16
 """pool-init, master, shared port and startd; a starter per running job (docs/design/htcondor.md)."""
 
+MEMORY_OVERHEAD_PER_MOUNT_MIB = 64
+"""The server of a mount; one that takes more needs a larger limit (docs/fuse.md)."""
+
 DISK_OVERHEAD_MIB = 256
 """Logs and the container's own layer: a job that fills the rest is held before the kubelet evicts the pod."""
 
@@ -36,9 +39,10 @@ def executor_resources(group: ExecutorGroup) -> dict[str, dict[str, int | str]]:
     return {"limits": limits, "requests": {**limits, **(given.requests or {})}}
 
 
-def advertised(limits: Mapping[str, int | str]) -> Advertised:
-    """Return what is left for jobs of a container's limits: CPUs rounded down to at least one."""
+def advertised(limits: Mapping[str, int | str], mounts: int = 0) -> Advertised:
+    """Return what is left for jobs of the limits of a container with so many mounts: CPUs rounded down to at least one."""
     cpus = max(1, int(quantity(limits["cpu"])))
-    memory = int(quantity(limits["memory"]) / MIB) - MEMORY_OVERHEAD_MIB - MEMORY_OVERHEAD_PER_CPU_MIB * cpus
+    overhead = MEMORY_OVERHEAD_MIB + MEMORY_OVERHEAD_PER_CPU_MIB * cpus + MEMORY_OVERHEAD_PER_MOUNT_MIB * mounts
+    memory = int(quantity(limits["memory"]) / MIB) - overhead
     disk = int(quantity(limits["ephemeral-storage"]) / MIB) - DISK_OVERHEAD_MIB
     return Advertised(cpus, max(memory, 1), disk)

@@ -116,6 +116,13 @@ def test_what_a_slot_counts(ad: Ad, claimed: int, draining: int) -> None:
     assert (executor["claimed"], executor["draining"]) == (claimed, draining)
 
 
+@pytest.mark.parametrize(("said", "broken"), [("", []), ("data", ["data"]), ("data,onedata", ["data", "onedata"])])
+def test_broken_mounts_are_told(said: str, broken: list[str]) -> None:
+    executor = build_state([PARTITIONABLE | {"CondorPoolBrokenMounts": said}], NOW)["executors"]["d-0"]
+    assert executor["brokenMounts"] == broken
+    assert build_state([PARTITIONABLE], NOW)["executors"]["d-0"]["brokenMounts"] == []
+
+
 class TestTag:
     def test_stays_while_only_time_passes(self) -> None:
         assert tag(state(now=NOW + 40)) == tag(state())

@@ -48,3 +48,28 @@ def test_malformed_variable_is_named(name: str, value: str) -> None:
 def test_condor_variables_never_reach_the_daemons() -> None:
     environ = {"PATH": "/bin", "_CONDOR_NUM_CPUS": "64", "_condor_START": "False"}
     assert child_environment(environ) == {"PATH": "/bin"}
+
+
+def test_mounts() -> None:
+    lines = "mount data\npath /mnt/data\nread-only\nargument a b\nargument -f\nvariable TOKEN token\nmount x\npath /x\nargument y"
+    data, other = read_settings(["executor"], EXECUTOR | {"POOL_MOUNTS": lines}).mounts
+    assert (data.name, data.path, data.read_only, data.argv) == ("data", "/mnt/data", True, ["a b", "-f"])
+    assert data.variables == {"TOKEN": "token"}
+    assert (other.name, other.path, other.read_only, other.argv, other.variables) == ("x", "/x", False, ["y"], {})
+    assert read_settings(["executor"], EXECUTOR).mounts == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "finding"),
+    [
+        ("path /x", "line 1"),
+        ("mount a\npath /a\nargument x\nowner root", "line 4"),
+        ("mount a\npath a\nargument x", "absolute path"),
+        ("mount a\npath /a", "a command"),
+        ("mount \npath /a\nargument x", "a name"),
+    ],
+)
+def test_malformed_mounts_are_told_and_not_quoted(lines: str, finding: str) -> None:
+    with pytest.raises(SettingsError, match=f"POOL_MOUNTS.*{finding}") as caught:
+        read_settings(["executor"], EXECUTOR | {"POOL_MOUNTS": lines})
+    assert "root" not in str(caught.value)

@@ -31,6 +31,28 @@ SPECS: dict[str, dict[str, Any]] = {
         "executors": [
             {"name": "gpu", "replicas": 3, "drainTimeout": "10m", "maxUnavailable": 2, "podLabels": {"team": "a"}},
             {"name": "cpu", "privileged": False, "resources": {"limits": {"cpu": "3500m", "memory": "8Gi"}}},
+            {
+                "name": "fuse",
+                "mounts": [
+                    {
+                        "name": "onedata",
+                        "path": "/mnt/onedata",
+                        "readOnly": True,
+                        "oneclient": {
+                            "provider": "provider.example",
+                            "tokenSecretRef": {"name": "onedata", "key": "access"},
+                            "space": "physics",
+                            "options": ["--force-proxy-io"],
+                        },
+                    },
+                    {
+                        "name": "data",
+                        "path": "/data",
+                        "command": ["bindfs", "-f", "$(CREDENTIALS)", "$(MOUNT_PATH)"],
+                        "secretRef": {"name": "keytab"},
+                    },
+                ],
+            },
         ],
     },
 }
@@ -128,7 +150,7 @@ def test_only_executors_are_privileged_and_only_by_spec() -> None:
         for container in template["spec"]["containers"]
         if container.get("securityContext", {}).get("privileged")
     }
-    assert privileged == {"demo-gpu"}
+    assert privileged == {"demo-gpu", "demo-fuse"}
 
 
 def test_the_kubelet_waits_longer_than_the_drain() -> None:
@@ -155,6 +177,38 @@ def test_what_only_a_new_pod_can_take_on_replaces_pods(change: dict[str, Any]) -
     assert template_hash(executor_template()) != template_hash(executor_template(**change))
 
 
+MOUNT = {"name": "data", "path": "/data", "command": ["x", "$(CREDENTIALS)/k", "$(HOME)"], "secretRef": {"name": "s"}}
+
+
+def test_a_changed_mount_replaces_pods() -> None:
+    one, other = executor_template(mounts=[MOUNT]), executor_template(mounts=[MOUNT | {"readOnly": True}])
+    assert len({template_hash(template) for template in (executor_template(), one, other)}) == 3
+
+
+def test_the_order_of_mounts_replaces_no_pod() -> None:
+    mounts = [MOUNT, MOUNT | {"name": "a", "path": "/a"}]
+    assert executor_template(mounts=mounts) == executor_template(mounts=mounts[::-1])
+
+
+def test_kubernetes_leaves_the_command_of_a_mount_alone() -> None:
+    (container,) = executor_template(mounts=[MOUNT])["spec"]["containers"]
+    (value,) = [variable["value"] for variable in container["env"] if variable["name"] == "POOL_MOUNTS"]
+    assert "argument /etc/condorpool/mounts/data/k\nargument $$(HOME)" in value
+
+
+def test_a_mount_without_its_secret_keeps_no_pod_away() -> None:
+    (volume,) = [one for one in executor_template(mounts=[MOUNT])["spec"]["volumes"] if one["name"] == "mount-data"]
+    assert volume["secret"] == {"secretName": "s", "defaultMode": 0o600, "optional": True}
+
+
+def test_only_groups_with_mounts_look_at_mounts() -> None:
+    spec = {"executors": [{"name": "plain"}, {"name": "fuse", "mounts": [MOUNT]}]}
+    owned = {
+        name: obj["data"]["90-operator.conf"] for (kind, name), obj in objects(spec).items() if kind == "ConfigMap"
+    }
+    assert [name for name, text in owned.items() if "START = " in text or "CRON" in text] == ["demo-fuse-config"]
+
+
 def test_a_changed_number_of_executors_replaces_no_pod() -> None:
     assert executor_template(replicas=1) == executor_template(replicas=5)
 
@@ -179,6 +233,11 @@ def test_jobs_are_offered_the_limits_less_the_overhead(
 ) -> None:
     size = advertised({"cpu": cpu, "memory": memory, "ephemeral-storage": disk})
     assert (size.cpus, size.memory, size.disk) == expected
+
+
+def test_each_mount_takes_memory_from_jobs() -> None:
+    limits: dict[str, int | str] = {"cpu": 1, "memory": "1Gi", "ephemeral-storage": "4Gi"}
+    assert advertised(limits).memory - advertised(limits, mounts=2).memory == 128
 
 
 def test_a_component_that_never_had_its_configuration_waits() -> None:

@@ -16,13 +16,12 @@ def test_what_keeps_a_pool_whole_is_owned() -> None:
         "SHUTDOWN_GRACEFUL_TIMEOUT",
     }
     assert owned <= owned_knobs()
-    assert "START" not in owned_knobs()
     assert "UPDATE_INTERVAL" not in owned_knobs()
 
 
-def test_every_owned_setting_is_refused_but_lists_that_are_added_to() -> None:
+def test_every_owned_setting_is_refused_but_what_is_added_to() -> None:
     taken = {name for name in owned_knobs() if not findings(f"{name} = x\n")}
-    assert taken == {"STARTD_ATTRS", "SYSTEM_PERIODIC_HOLD_NAMES"}
+    assert taken == {"START", "STARTD_ATTRS", "SYSTEM_PERIODIC_HOLD_NAMES"}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +59,9 @@ def test_what_cannot_harm_is_taken(text: str) -> None:
         ("COLLECTOR.ALLOW_ADVERTISE_STARTD := *", "line 1: COLLECTOR.ALLOW_ADVERTISE_STARTD is refused"),
         ("STARTD.local.EXECUTE @= end\n/\n@end", "line 1: STARTD.local.EXECUTE is refused"),
         ("STARTD.STARTD_ATTRS = Rack", "line 1: STARTD.STARTD_ATTRS is refused"),
+        ("STARTD.START = True", "line 1: STARTD.START is refused"),
+        ("SLOT_TYPE_1_START = True", "line 1: SLOT_TYPE_1_START is refused"),
+        ("STARTD.SLOT_TYPE_1_PREEMPT = True", "line 1: STARTD.SLOT_TYPE_1_PREEMPT is refused"),
         ("A = 1 \\\n 2\ninclude : /etc/passwd\n", "line 3: include is refused"),
         ("Include command : /bin/true\n", "line 1: include is refused"),
         ("@include : /tmp/x\n", "line 1: include is refused"),
@@ -88,7 +90,7 @@ def test_what_gets_around_an_owned_setting_is_refused(text: str, finding: str) -
         "SHADOW",
         "STARTD_ARGS",
         "STARTER_ENVIRONMENT",
-        "STARTD_CRON_JOBLIST",
+        "STARTD_CRON_X_EXECUTABLE",
         "X_JOB_HOOK_KEYWORD",
         "MYHOOK_HOOK_PREPARE_JOB",
         "USER_JOB_WRAPPER",

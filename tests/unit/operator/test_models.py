@@ -13,6 +13,9 @@ from condorpool_operator.errors import PoolInvalidError
 
 from .factories import JOHN, make_pool
 
+MOUNT = {"name": "a", "path": "/a", "command": ["x"]}
+ONECLIENT: dict[str, Any] = {"provider": "p", "tokenSecretRef": {"name": "t"}}
+
 
 def users(*entries: dict[str, Any]) -> dict[str, Any]:
     return {"submitter": {"ssh": {"users": list(entries)}}}
@@ -43,6 +46,20 @@ def group(**fields: Any) -> dict[str, Any]:
         (users({**JOHN, "name": "john\n"}), "spec.submitter.ssh.users[0].name"),
         (users({**JOHN, "name": "john:x"}), "spec.submitter.ssh.users[0].name"),
         (users(), "spec.submitter.ssh.users"),
+        (group(mounts=[MOUNT], privileged=False), "spec.executors[0]"),
+        (group(mounts=[MOUNT, MOUNT | {"name": "b", "path": "/a/b"}]), "spec.executors[0]"),
+        (group(mounts=[MOUNT | {"path": "/etc/x"}]), "spec.executors[0].mounts[0]"),
+        (group(mounts=[MOUNT | {"command": ["a\nmount b"]}]), "spec.executors[0].mounts[0].command[0]"),
+        (group(mounts=[MOUNT | {"oneclient": ONECLIENT}]), "spec.executors[0].mounts[0]"),
+        (group(mounts=[{"name": "a", "path": "/a"}]), "spec.executors[0].mounts[0]"),
+        (
+            group(mounts=[{"name": "a", "path": "/a", "oneclient": ONECLIENT, "secretRef": {"name": "b"}}]),
+            "spec.executors[0].mounts[0]",
+        ),
+        (
+            group(mounts=[{"name": "a", "path": "/a", "oneclient": ONECLIENT | {"options": ["--toke=x"]}}]),
+            "spec.executors[0].mounts[0].oneclient",
+        ),
         ({"image": {"tag": "a b"}}, "spec.image.tag"),
         ({"config": {"configMapRefs": [{"name": "../x"}]}}, "spec.config.configMapRefs[0].name"),
     ],

@@ -48,11 +48,25 @@ def test_every_reference_is_known() -> None:
         {
             "config": {"configMapRefs": [{"name": "all"}]},
             "manager": {"config": {"configMapRefs": [{"name": "m"}]}},
-            "executors": [{"name": "cpu", "config": {"configMapRefs": [{"name": "e"}]}}],
+            "executors": [
+                {
+                    "name": "cpu",
+                    "config": {"configMapRefs": [{"name": "e"}]},
+                    "mounts": [
+                        {"name": "a", "path": "/a", "command": ["x"], "secretRef": {"name": "files"}},
+                        {"name": "b", "path": "/b", "command": ["x"]},
+                        {
+                            "name": "c",
+                            "path": "/c",
+                            "oneclient": {"provider": "p", "tokenSecretRef": {"name": "token"}},
+                        },
+                    ],
+                }
+            ],
             "submitter": {"ssh": {"users": [JOHN, JANE]}},
         }
     )
-    assert referenced(pool) == {"ConfigMap": {"all", "m", "e"}, "Secret": {"john", "jane"}}
+    assert referenced(pool) == {"ConfigMap": {"all", "m", "e"}, "Secret": {"john", "jane", "files", "token"}}
 
 
 def test_files_are_read_in_the_order_of_the_spec() -> None:

@@ -1,5 +1,6 @@
 """Status is a pure function of what was seen, and tells each truth once."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -275,6 +276,17 @@ class TestAgent:
         missed = Sight(TOLD, silent=False, absent=frozenset({"demo-cpu-1"}))
         before = compute_status(1, observation(sight=missed), {}, NOW)
         assert compute_status(1, observation(sight=sight), before, LATER) == before
+        assert conditions(compute_status(1, observation(), before, LATER))["ExecutorsReady"][0] == "True"
+        assert conditions(compute_status(1, observation(sight=SILENT), before, LATER))["ExecutorsReady"][0] == "True"
+
+    def test_a_broken_mount_turns_executors(self) -> None:
+        state = replace(TOLD, broken={"demo-cpu-1": ("data", "onedata"), "elsewhere-0": ("data",)})
+        before = compute_status(1, observation(sight=Sight(state, silent=False)), {}, NOW)
+        assert conditions(before)["ExecutorsReady"] == ("False", "MountBroken")
+        assert conditions(before)["Stalled"][0] == "False"
+        (message,) = [one["message"] for one in before["conditions"] if one["type"] == "ExecutorsReady"]
+        assert "take no job: data of demo-cpu-1, onedata of demo-cpu-1: see" in message
+        assert compute_status(1, observation(sight=UNHEARD), before, LATER) == before
         assert conditions(compute_status(1, observation(), before, LATER))["ExecutorsReady"][0] == "True"
         assert conditions(compute_status(1, observation(sight=SILENT), before, LATER))["ExecutorsReady"][0] == "True"
 

@@ -70,6 +70,14 @@ class Layout:
         return self.path("/run/condor/faults")
 
     @property
+    def mount_credentials(self) -> str:
+        return self.path("/etc/condorpool/mounts")
+
+    @property
+    def mounts_ad(self) -> str:
+        return self.path("/run/condorpool/mounts.ad")
+
+    @property
     def termination_log(self) -> str:
         return self.path("/dev/termination-log")
 

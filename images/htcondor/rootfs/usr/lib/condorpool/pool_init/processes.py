@@ -11,9 +11,9 @@ READ_SIZE = 16384
 TIME_OVER = 124
 
 
-def spawn(argv: Sequence[str], environ: Mapping[str, str], output: int) -> int:
-    """Start a program with its stdout and stderr on `output`; returns its pid."""
-    return _spawn(argv, environ, [(output, 1), (output, 2)])
+def spawn(argv: Sequence[str], environ: Mapping[str, str], output: int, *, session: bool = False) -> int:
+    """Start a program with its stdout and stderr on `output`, in a session of its own if asked to; returns its pid."""
+    return _spawn(argv, environ, [(output, 1), (output, 2)], session=session)
 
 
 def spawn_on(argv: Sequence[str], environ: Mapping[str, str], channel: int) -> int:
@@ -21,12 +21,15 @@ def spawn_on(argv: Sequence[str], environ: Mapping[str, str], channel: int) -> i
     return _spawn(argv, environ, [(channel, 0), (channel, 1)])
 
 
-def _spawn(argv: Sequence[str], environ: Mapping[str, str], descriptors: Sequence[tuple[int, int]]) -> int:
+def _spawn(
+    argv: Sequence[str], environ: Mapping[str, str], descriptors: Sequence[tuple[int, int]], *, session: bool = False
+) -> int:
     return os.posix_spawnp(
         argv[0],
         list(argv),
         dict(environ),
         file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in descriptors],
+        setsid=session,
         setsigmask=[],
         # Python ignores SIGPIPE, and an ignored signal would survive the exec
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
@@ -120,7 +123,10 @@ class Output:
 
 
 class Command:
-    """One short program with a time limit in seconds; `finished` gets its exit code (or TIME_OVER) and its output."""
+    """One short program with a time limit in seconds; `finished` gets its exit code (or TIME_OVER) and its output.
+
+    At the limit it is killed and not waited for: one that waits for a file system that hangs may not die before that.
+    """
 
     def __init__(
         self,
@@ -135,7 +141,7 @@ class Command:
         self._loop = loop
         self._finished = finished
         self._chunks: list[bytes] = []
-        self._timed_out = False
+        self._over = False
         self._output = Output(loop, self._chunks.append)
         self._pid = spawn(argv, environ, self._output.write_end)
         self._output.child_started()
@@ -143,12 +149,16 @@ class Command:
         reaper.watch(self._pid, self._exited)
 
     def _time_over(self) -> None:
-        self._timed_out = True
         os.kill(self._pid, signal.SIGKILL)
+        self._finish(TIME_OVER)
 
     def _exited(self, code: int) -> None:
-        self._loop.cancel(self._timer)
+        if not self._over:
+            self._loop.cancel(self._timer)
+            self._finish(code)
+
+    def _finish(self, code: int) -> None:
+        self._over = True
         self._output.drain()
         self._output.close()
-        text = b"".join(self._chunks).decode("utf-8", "replace").strip()
-        self._finished(TIME_OVER if self._timed_out else code, text)
+        self._finished(code, b"".join(self._chunks).decode("utf-8", "replace").strip())

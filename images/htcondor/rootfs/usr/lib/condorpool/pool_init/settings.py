@@ -12,18 +12,37 @@ class SettingsError(Exception):
     """The arguments or the environment do not follow the image contract; the text names the variable."""
 
 
-class Settings:
-    """Role, address of the collector (submitter, executor), seconds of drain and name of the pool's beacon (executor)."""
+class Mount:
+    """A file system to mount: where, by which program, and which of its variables hold which file of its credentials."""
 
-    __slots__ = ("beacon", "collector", "drain_seconds", "role")
+    __slots__ = ("argv", "name", "path", "read_only", "variables")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path = ""
+        self.read_only = False
+        self.argv: list[str] = []
+        self.variables: dict[str, str] = {}
+
+
+class Settings:
+    """Role, address of the collector (submitter, executor); seconds of drain, the pool's beacon and mounts (executor)."""
+
+    __slots__ = ("beacon", "collector", "drain_seconds", "mounts", "role")
 
     def __init__(
-        self, role: str, collector: tuple[str, int] | None = None, drain_seconds: int = 0, beacon: str = ""
+        self,
+        role: str,
+        collector: tuple[str, int] | None = None,
+        drain_seconds: int = 0,
+        beacon: str = "",
+        mounts: Sequence[Mount] = (),
     ) -> None:
         self.role = role
         self.collector = collector
         self.drain_seconds = drain_seconds
         self.beacon = beacon
+        self.mounts = mounts
 
 
 def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -40,7 +59,31 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
     beacon = environ.get("POOL_BEACON", "")
     if not beacon.isascii() or not all(0 < len(label) < 64 for label in beacon.split(".") if beacon):
         raise SettingsError(f"POOL_BEACON must be a DNS name, not {beacon!r}")
-    return Settings(role, collector, _whole_number(environ, "POOL_DRAIN_SECONDS"), beacon)
+    drain_seconds = _whole_number(environ, "POOL_DRAIN_SECONDS")
+    return Settings(role, collector, drain_seconds, beacon, parse_mounts(environ.get("POOL_MOUNTS", "")))
+
+
+def parse_mounts(text: str) -> list[Mount]:
+    """Mounts by their lines, the first of each `mount NAME`; json would cost pid 1 another 2 MB."""
+    mounts: list[Mount] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        key, _, value = line.partition(" ")
+        if key == "mount":
+            mounts.append(Mount(value))
+        elif mounts and key == "path":
+            mounts[-1].path = value
+        elif mounts and line == "read-only":
+            mounts[-1].read_only = True
+        elif mounts and key == "argument":
+            mounts[-1].argv.append(value)
+        elif mounts and key == "variable":
+            variable, _, file = value.partition(" ")
+            mounts[-1].variables[variable] = file
+        elif line:
+            raise SettingsError(f"POOL_MOUNTS: line {number} is not of this contract")
+    if not all(mount.name and mount.path.startswith("/") and mount.argv for mount in mounts):
+        raise SettingsError("POOL_MOUNTS: each mount needs a name, an absolute path and a command")
+    return mounts
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:

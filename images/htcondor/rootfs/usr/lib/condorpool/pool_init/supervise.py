@@ -18,6 +18,7 @@ from .homes import create_homes
 from .layout import Layout, prepare
 from .logs import LogDirectory, Tagger, conceal_unknown_users, leave_message, say, write_stdout
 from .loop import Loop
+from .mounts import END_LIMIT, Mounts
 from .processes import TIME_OVER, Command, Output, Reaper, running, spawn
 from .sessions import Sessions
 from .settings import USER_ROLES, Settings
@@ -35,6 +36,8 @@ CHECK_LIMIT = 5.0
 VOLUME_LOOK = 5.0
 # a schedd ends within 4 s, unless its shadows call executors that are gone, 20 s each; its queue is safe either way
 SCHEDD_PATIENCE = 25
+# no job starts where a mount is missing, so this only spares the first one a wait
+MOUNTS_PATIENCE = 60.0
 
 MASTER = ("condor_master", "-f")
 # its ad has no DaemonStartTime
@@ -56,6 +59,7 @@ class Supervisor:
         self._patience = {"executor": settings.drain_seconds, "submitter": SCHEDD_PATIENCE}.get(settings.role)
         self._shutdown = Shutdown(self._patience)
         self._faults = Faults(layout.faults, say)
+        self._mounts = Mounts(loop, self._reaper, environ, layout, settings.mounts)
         self._logs = LogDirectory(layout.log)
         self._tagger = (
             Tagger("sshd", write_stdout, conceal_unknown_users)
@@ -77,7 +81,9 @@ class Supervisor:
         self._install_accounts()
         if not self._configuration_accepted():
             return 1
+        self._mounts.begin()
         peer = self._wait_for_collector()
+        self._loop.run_until(lambda: self._shutdown.requested or self._mounts.tried, MOUNTS_PATIENCE)
         if self._shutdown.requested:
             return 0
         self._start()
@@ -219,6 +225,7 @@ class Supervisor:
         if self._output is not None:
             self._output.drain()
         self._tagger.flush()
+        self._mounts.end()
         if self._settings.role == "executor":
             try:
                 self._say_farewell()
@@ -228,6 +235,7 @@ class Supervisor:
         if linger:
             say(f"condor_master has ended; the address stays {linger:.0f} s for shadows that still call")
             self._loop.run_until(lambda: False, linger)
+        self._loop.run_until(lambda: self._mounts.ended, END_LIMIT + 1.0)
         self._logs.finish()
         code = self._exit_code or 0
         say(f"{'sshd' if self._settings.role == 'sshd' else 'condor_master'} ended with status {code}")
