@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ DEADLINE = 15.0
 RUNNER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from pool_init import drain, faults, supervise
+from pool_init import drain, faults, hangs, supervise
 from pool_init.layout import Layout
 from pool_init.loop import Loop
 from pool_init.settings import Settings
@@ -26,6 +27,9 @@ supervise.SETTLE = 0.0
 supervise.SCHEDD_PATIENCE = 1
 supervise.VOLUME_LOOK = 0.1
 drain.LINGER = 0.3
+if "HANGS" in os.environ:
+    hangs.FIRST = hangs.PERIOD = hangs.RETRY = 0.1
+    supervise.PATIENCE = 1.0
 if "FULL_VOLUME" in os.environ:
     faults.FULL_SHARE, faults.FULL_BYTES = 1, 1 << 62
 role, root, seconds = sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -251,3 +255,23 @@ def test_sshd_reports_a_refused_configuration(container: Container) -> None:
     (container.root / "home").mkdir()
     container.start("sshd")
     assert container.exit_code() != 0
+
+
+def test_a_startd_that_hangs_is_killed(container: Container) -> None:
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", container.bin / "condor_startd")
+    hang = container.root / "hang"
+    container.program(
+        "condor_ping", f'#!/bin/sh\n[ "$3" = STARTD ] && [ -e {hang} ] && exec sleep 60\necho "$3" >>{hang}.asked\n'
+    )
+    container.master(body="condor_startd 60 & wait $!; echo startd ended with $? >>$log/MasterLog")
+    container.start(before=("/usr/bin/env", "HANGS=yes"))
+    container.expect("[master] up")
+    asked = container.root / "hang.asked"
+    end = time.monotonic() + DEADLINE
+    while not asked.exists() or "STARTD" not in asked.read_text():
+        assert time.monotonic() < end, "nobody asked the startd"
+        time.sleep(0.02)
+    assert "hangs" not in container.text()
+    hang.touch()
+    container.expect("[pool-init] STARTD (pid ")
+    container.expect("[master] startd ended with 137")
