@@ -13,7 +13,7 @@ from .server import Interface, Server
 PORT = 9619
 COLLECTOR = "127.0.0.1:9618"
 SOURCE = Path("/etc/condorpool/agent")
-PRIVATE = Path("/run/condorpool/agent")
+PRIVATE = Path("/run/condorpool-agent/identity")
 CHECKER = Path("/run/condorpool/check.sock")
 
 

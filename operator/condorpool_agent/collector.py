@@ -2,6 +2,7 @@
 
 import resource
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -56,8 +57,10 @@ class Collector:
         self._queries += 1
         try:
             return build_state(read_ads(_lines(self._command, self._environment())), int(time.time()))
-        except (OSError, ValueError, UnavailableError):
+        except (OSError, ValueError, UnavailableError) as error:
             self._failures += 1
+            if self._state is not None or self._failures == 1:  # the first of a row is worth a line
+                sys.stderr.write(f"the collector cannot be asked: {error}\n")
             return None
         finally:
             self._seconds = time.monotonic() - began

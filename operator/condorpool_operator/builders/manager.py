@@ -55,6 +55,7 @@ def build_manager(context: Context) -> list[dict[str, Any]]:
             "config": pods.config_map_volume(names.config(naming.MANAGER)),
             "keys": pods.secret_volume(names.signing_keys),
             "agent": _agent_volume(context),
+            "identity": {"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
             "run": {"emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
         },
         GRACE_SECONDS,
@@ -85,9 +86,10 @@ def _agent_port() -> dict[str, Any]:
 
 
 def _agent(context: Context) -> dict[str, Any]:
-    """Return the agent's container: without root, rights or anything to write to but the exchange; its end restarts nothing else."""
+    """Return the agent's container: without root, rights or anything to write to but its own identity; its end restarts nothing else."""
     mounts: dict[str, dict[str, Any] | str] = {
         "/etc/condorpool/agent": {"name": "agent", "readOnly": True},
+        "/run/condorpool-agent": "identity",
         _EXCHANGE: "run",
     }
     agent = pods.container(
