@@ -33,12 +33,12 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def what_restarts(workloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return by workload what gives it new pods when it changes: of executors a hash that the operator looks at, else the pod template.
+    """Return by executor group the hash that gives it new pods when it changes.
 
-    The manager is left out: since that commit it has got a second container, so an upgrade replaces its pod, which no job notices.
+    Manager and submitter are left out: since that commit the one has got a second container and the other a probe that tells of faults,
+    so an upgrade replaces their pods once; running jobs go on.
     """
-    templates = {obj["metadata"]["name"]: obj["spec"]["template"] for obj in workloads if obj["kind"] != "Deployment"}
-    return {
-        name: template["metadata"].get("annotations", {}).get(TEMPLATE_HASH, template)
-        for name, template in templates.items()
+    annotations = {
+        obj["metadata"]["name"]: obj["spec"]["template"]["metadata"].get("annotations", {}) for obj in workloads
     }
+    return {name: found[TEMPLATE_HASH] for name, found in annotations.items() if TEMPLATE_HASH in found}

@@ -265,7 +265,7 @@ class TestRights:
         bare.apply(pool())
         eventually(lambda: bare.condition(condition).get("reason") == "Forbidden", "the missing right to be told")
         assert missing in bare.condition(condition)["message"]
-        assert "forbidden" in bare.condition(condition)["message"]
+        assert "the operator has no right to" in bare.condition(condition)["message"]
         if missing == "networkpolicies":
             assert bare.get("statefulset", "demo-executor") is None, "nothing runs unguarded"
         else:

@@ -23,6 +23,7 @@ KEEP = {
 }
 """Node autoscalers do not wait for a drain: they must leave executors alone."""
 
+_PING = "COLLECTOR ADVERTISE_STARTD"
 _DRAIN_VARIABLE = "POOL_DRAIN_SECONDS"
 _BEACON_VARIABLE = "POOL_BEACON"
 
@@ -103,7 +104,7 @@ def _stateful_set(context: Context, group: ExecutorGroup, name: str, selector: d
         "ports": [{"name": "condor", "containerPort": naming.CONDOR_PORT, "protocol": "TCP"}],
         "securityContext": {"privileged": group.privileged},
         "startupProbe": pods.STARTUP_PROBE,
-        "readinessProbe": pods.readiness_probe("COLLECTOR ADVERTISE_STARTD"),
+        "readinessProbe": pods.readiness_probe(_PING),
     }
     template = pods.pod_template(
         context,
@@ -150,11 +151,13 @@ def _spread(selector: dict[str, str]) -> list[dict[str, Any]]:
 def template_hash(template: dict[str, Any]) -> str:
     """Return a hash of all in a pod template that only a new pod can take on.
 
-    The drain time and the beacon are left out: they are read when a pod ends, and a pod keeps those that it was made with.
+    The drain time and the beacon are left out: they are read when a pod ends, and a pod keeps those that it was made with. So does it keep
+    its probe, which counts here as it was before it told of faults: an upgrade of the operator is no reason for a new executor.
     """
     content = json.loads(json.dumps(template))
     content["spec"].pop("terminationGracePeriodSeconds")
     for container in content["spec"]["containers"]:
+        container["readinessProbe"] = pods.ping_probe(_PING)
         last = (_DRAIN_VARIABLE, _BEACON_VARIABLE)
         container["env"] = [variable for variable in container["env"] if variable["name"] not in last]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

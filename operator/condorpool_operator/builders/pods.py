@@ -21,7 +21,19 @@ def readiness_probe(*checks: str) -> dict[str, Any]:
 
     It prints the faults that pool-init knows of, and fails by them.
     """
-    commands = [f"! grep -s . {FAULTS}", *(f"timeout 8 condor_ping -quiet -type {check}" for check in checks)]
+    return _every_quarter_minute(f"! grep -s . {FAULTS}", *map(_ping, checks))
+
+
+def ping_probe(*checks: str) -> dict[str, Any]:
+    """Return the probe without the faults."""
+    return _every_quarter_minute(*map(_ping, checks))
+
+
+def _ping(check: str) -> str:
+    return f"timeout 8 condor_ping -quiet -type {check}"
+
+
+def _every_quarter_minute(*commands: str) -> dict[str, Any]:
     return _exec_probe(" && ".join(commands)) | {"periodSeconds": 15, "timeoutSeconds": 10}
 
 
