@@ -14,7 +14,7 @@ from .labels import POOL
 from .observe import Children
 from .pool import Pool
 from .problems import ForeignObjectError, FormerObjectError, object_problem
-from .status import Problem
+from .seen import Problem
 
 OVERLAP_SECONDS = 10.0
 """For which policies of another kind stay after the new ones are there, so that whatever enforces them has both for a while."""

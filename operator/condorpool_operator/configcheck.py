@@ -16,7 +16,7 @@ from .kinds import CONFIG_MAP
 from .naming import Names
 from .observe import Children
 from .poolstate import AgentError, ConfigFinding
-from .status import Problem
+from .seen import Problem
 
 Files = Mapping[str, str]
 

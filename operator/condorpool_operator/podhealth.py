@@ -13,7 +13,7 @@ from typing import Any
 from . import naming
 from .api.status import Reason
 from .labels import COMPONENT
-from .status import Fault
+from .seen import Fault
 
 Obj = Mapping[str, Any]
 Since = Callable[[str], float]

@@ -22,7 +22,7 @@ import orjson
 
 from .naming import AGENT_PORT
 from .pool import PoolKey
-from .status import Jobs, Sight, Slots, State
+from .seen import Jobs, Sight, Slots, State
 from .workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)

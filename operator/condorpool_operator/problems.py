@@ -8,7 +8,7 @@ from .api.status import ConditionType, Reason
 from .errors import NAMESPACE_TERMINATING, ApiError
 from .kinds import CLAIM, DEPLOYMENT, DISRUPTION_BUDGET, POD, POLICIES, SECRET, STATEFUL_SET, Kind, kind_of
 from .labels import COMPONENT
-from .status import Problem
+from .seen import Problem
 
 _CONDITION_OF_COMPONENT = {
     naming.MANAGER: ConditionType.MANAGER_READY,

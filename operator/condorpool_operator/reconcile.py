@@ -35,9 +35,10 @@ from .references import check_mounts, place_of, read_accounts, read_configs, ref
 from .refresh import refresh_pods
 from .remains import end_with_namespace, hurry, namespace_ends
 from .replace import replace_outdated
+from .seen import Problem, Sight
 from .settings import Settings
 from .snapshot import agent_is_ready, daemons_of, observe_pool
-from .status import Problem, Sight, compute_status, invalid_status, paused_status, transitions, unreadable_status
+from .status import compute_status, invalid_status, paused_status, transitions, unreadable_status
 from .watching import ReferenceIndex
 from .workqueue import RetryError
 

@@ -19,7 +19,7 @@ from .kube import Kube
 from .naming import Names
 from .observe import Children
 from .pool import Pool
-from .status import Problem
+from .seen import Problem
 
 Key = tuple[str, str]
 _NAME_LIMIT = 253

@@ -13,7 +13,7 @@ from .builders.pods import AGENT
 from .kinds import CALICO_POLICY, CLAIM, DEPLOYMENT, NETWORK_POLICY, SERVICE, STATEFUL_SET
 from .observe import Children
 from .podhealth import Finding, is_ready, is_terminating, works
-from .status import Fault, Group, Observation, Problem, Sight, Workload
+from .seen import Fault, Group, Observation, Problem, Sight, Workload
 
 Obj = Mapping[str, Any]
 

@@ -3,12 +3,12 @@
 Every condition carries the generation that it is about, so that `kubectl wait` never takes yesterday's Ready for today's.
 """
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from .api.status import ConditionType, Reason
+from .seen import Fault, Group, Observation, Problem, Sight, Slots, Workload
 
 STATE = (ConditionType.STATE_KNOWN,)
 """No part of Ready: a pool takes and runs jobs whether or not its agent tells of them."""
@@ -44,107 +44,6 @@ PASSING_FAULTS = (Reason.UNSCHEDULABLE, Reason.POD_NOT_STARTED, Reason.NOT_JOINE
 """Reasons worth an event that may end without anybody's doing: nodes come, a neighbour goes, a network heals."""
 EACH_WORD_TOLD = STALLING[: STALLING.index(Reason.CONFIG_REFUSED)]
 """Reasons that are told again when their message changes: it names another field. Of pods it changes with their number."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that keeps a condition from being True, said so that a user can mend it."""
-
-    condition: ConditionType
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What keeps pods of a component from being ready."""
-
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A single-pod workload as its controller reports it."""
-
-    ready: bool
-    message: str
-    daemon: str
-    """The name by which the collector knows its daemon."""
-    fault: Fault | None = None
-    """What is wrong with its pod, where that is known."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """One executor group: pods wanted, ready with the current template, draining, and outdated; names of those that are ready."""
-
-    name: str
-    desired: int
-    ready: int
-    draining: int
-    outdated: int
-    pods: frozenset[str] = frozenset()
-    fault: Fault | None = None
-
-
-@dataclass(frozen=True)
-class Slots:
-    """Slots as the collector knows them."""
-
-    total: int = 0
-    claimed: int = 0
-    draining: int = 0
-
-
-@dataclass(frozen=True)
-class Jobs:
-    """Jobs as the schedd told them to the collector."""
-
-    idle: int
-    running: int
-    held: int
-
-
-@dataclass(frozen=True)
-class State:
-    """What status shows of an agent's answer: slots by group, jobs, and the pods whose daemons the collector has heard lately."""
-
-    slots: Mapping[str, Slots]
-    jobs: Jobs
-    present: frozenset[str]
-    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Names of the mounts that are broken, by executor."""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What is known by the pool's agent: its last state, or that it is silent, or nothing yet."""
-
-    state: State | None
-    silent: bool
-    absent: frozenset[str] = frozenset()
-    """Pods whose daemons have been missing from the collector for a while."""
-    doubted: frozenset[str] = frozenset()
-    """Pods whose daemons are missing, not for long."""
-    look_again: float = math.inf
-    """Seconds until time alone may change this."""
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What was seen of a valid pool after its objects were applied."""
-
-    manager: Workload
-    submitter: Workload
-    groups: tuple[Group, ...]
-    problems: tuple[Problem, ...]
-    image: str
-    collector: str
-    policy_mode: str
-    storage: str | None
-    ssh_endpoint: str | None
-    sight: Sight
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from condorpool_operator.poolstate import (
     Target,
     read_state,
 )
-from condorpool_operator.status import Jobs, Sight, Slots, State
+from condorpool_operator.seen import Jobs, Sight, Slots, State
 
 KEY = ("physics", "demo")
 TARGET = Target("demo-manager", b"f", "t")

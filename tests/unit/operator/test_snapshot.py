@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from condorpool_operator.observe import Children
+from condorpool_operator.seen import Sight
 from condorpool_operator.snapshot import agent_is_ready, daemons_of, observe_pool, ssh_endpoint
-from condorpool_operator.status import Sight
 
 from .factories import JOHN, make_context
 

@@ -8,21 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from condorpool_operator.api.status import ConditionType, Reason
-from condorpool_operator.status import (
-    Fault,
-    Group,
-    Jobs,
-    Observation,
-    Problem,
-    Sight,
-    Slots,
-    State,
-    Workload,
-    compute_status,
-    invalid_status,
-    paused_status,
-    transitions,
-)
+from condorpool_operator.seen import Fault, Group, Jobs, Observation, Problem, Sight, Slots, State, Workload
+from condorpool_operator.status import compute_status, invalid_status, paused_status, transitions
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
 UP = Workload(ready=True, message="up", daemon="demo-manager")

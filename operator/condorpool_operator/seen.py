@@ -1,0 +1,108 @@
+"""What was seen of a pool: the plain facts that its status is computed from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .api.status import ConditionType, Reason
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that keeps a condition from being True, said so that a user can mend it."""
+
+    condition: ConditionType
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What keeps pods of a component from being ready."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A single-pod workload as its controller reports it."""
+
+    ready: bool
+    message: str
+    daemon: str
+    """The name by which the collector knows its daemon."""
+    fault: Fault | None = None
+    """What is wrong with its pod, where that is known."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One executor group: pods wanted, ready with the current template, draining, and outdated; names of those that are ready."""
+
+    name: str
+    desired: int
+    ready: int
+    draining: int
+    outdated: int
+    pods: frozenset[str] = frozenset()
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Slots as the collector knows them."""
+
+    total: int = 0
+    claimed: int = 0
+    draining: int = 0
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Jobs as the schedd told them to the collector."""
+
+    idle: int
+    running: int
+    held: int
+
+
+@dataclass(frozen=True)
+class State:
+    """What status shows of an agent's answer: slots by group, jobs, and the pods whose daemons the collector has heard lately."""
+
+    slots: Mapping[str, Slots]
+    jobs: Jobs
+    present: frozenset[str]
+    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of the mounts that are broken, by executor."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is known by the pool's agent: its last state, or that it is silent, or nothing yet."""
+
+    state: State | None
+    silent: bool
+    absent: frozenset[str] = frozenset()
+    """Pods whose daemons have been missing from the collector for a while."""
+    doubted: frozenset[str] = frozenset()
+    """Pods whose daemons are missing, not for long."""
+    look_again: float = math.inf
+    """Seconds until time alone may change this."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen of a valid pool after its objects were applied."""
+
+    manager: Workload
+    submitter: Workload
+    groups: tuple[Group, ...]
+    problems: tuple[Problem, ...]
+    image: str
+    collector: str
+    policy_mode: str
+    storage: str | None
+    ssh_endpoint: str | None
+    sight: Sight
