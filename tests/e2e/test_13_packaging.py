@@ -11,9 +11,10 @@ import pytest
 
 from tests.e2e.support.jobs import EXECUTING, SUBMITTED, TERMINATED, Job, shell_job
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.manifests import group
+from tests.e2e.support.manifests import group, secret, user
 from tests.e2e.support.operator import DEPLOYMENT, RELEASE
 from tests.e2e.support.pool import POOL_KIND, Pool
+from tests.e2e.support.pools import Logins
 from tests.e2e.support.releases import Release, apply_overlay, build_old_image, build_wall, new_namespace, tear_down
 from tests.e2e.support.waiting import NotYetError, stays, wait_for
 from tests.history import first_tree, what_restarts
@@ -26,6 +27,7 @@ PROGRESS = ("006", "022", "023", "040")
 """Events of a job that runs: its size, its files, a submitter that goes and comes back."""
 CPU = group("cpu", drainTimeout="1m")
 """The executors: a job of a failed test does not hold its namespace for a day."""
+USER = "john"
 GO = "/run/e2e-go"
 WAITING_JOB = f"until [ -e {GO} ]; do sleep 1; done; echo survived"
 
@@ -81,12 +83,19 @@ def release(guarded: Kubectl, first: Path) -> Release:
 
 
 @pytest.fixture(scope="module")
-def pool(release: Release, overlaid: Pool) -> Pool:
+def pool(release: Release, overlaid: Pool, logins: Logins) -> Pool:
     """Return the ready pool of the release; it starts beside the other one."""
     pool = Pool(release.kubectl, "live")
-    pool.apply({"executors": [CPU]})
+    pool.kubectl.apply(secret(USER, authorized_keys=logins.keys[USER].public))
+    pool.apply(live_spec())
     pool.wait_ready()
     return pool
+
+
+def live_spec(*groups: dict[str, Any]) -> dict[str, Any]:
+    """Return the spec of the pool of the release, whose user's jobs have their files on the claim."""
+    ssh = {"users": [user(USER, keys=USER)]}
+    return {"submitter": {"ssh": ssh}, "executors": [CPU, *groups]}
 
 
 def pods(pool: Pool) -> dict[str, Any]:
@@ -126,7 +135,7 @@ def nothing_left(release: Release) -> None:
 def start_job(pool: Pool) -> Job:
     """Submit a job that waits to be told, and wait until it runs."""
     pool.run(pool.executor("cpu"), "rm", "-f", GO)
-    job = pool.submit(shell_job(WAITING_JOB))
+    job = pool.submit(shell_job(WAITING_JOB), user=USER)
     job.wait_running()
     return job
 
@@ -162,10 +171,10 @@ def test_rollback_serves_the_pool_as_before(release: Release, pool: Pool, first:
     release.rollback(back)
 
     assert release.image() == OLD
-    pool.apply({"executors": [CPU, group("extra", 0)]})
+    pool.apply(live_spec(group("extra", 0)))
     pool.wait_condition("Ready", "True", 60)
     assert pool.kubectl.get("statefulset", "live-extra") is not None
-    pool.apply({"executors": [CPU]})
+    pool.apply(live_spec())
     pool.wait_condition("Ready", "True", 60)
     assert restarting(pool) == made
     assert pods(pool) == before

@@ -104,7 +104,8 @@ def test_a_wrong_token_keeps_jobs_away_and_says_so(fuse_pool: Pool, doomed: Doom
     assert "[pool-init] mount onedata: its command ended with status 1" in log
     assert WRONG_TOKEN not in log
     assert machine_ad(fuse_pool, "late", "Start") == ["false"]
-    assert "onedata of fuse-late-0" in fuse_pool.condition("ExecutorsReady")["message"]
+    told = fuse_pool.wait_condition("ExecutorsReady", "False", STATUS_SECONDS, "MountBroken")
+    assert "onedata of fuse-late-0" in told["message"]
     fuse_pool.kubectl.apply(secret("late", token=RIGHT_TOKEN))
     # the kubelet looks at a pod's Secrets at once when the pod has changed
     fuse_pool.kubectl("annotate", "pod", fuse_pool.executor("late"), "e2e/changed=now")
