@@ -45,7 +45,7 @@ def test_what_the_operator_owns_is_in_force(lab_pool: Pool, role: str) -> None:
     [
         ("DAEMON_LIST = MASTER", "line 2: DAEMON_LIST is refused: the operator owns DAEMON_LIST"),
         ("SCHEDD.ALLOW_WRITE = *", "line 2: SCHEDD.ALLOW_WRITE is refused: the operator owns ALLOW_WRITE"),
-        ("STARTD_CRON_JOBLIST = X", "line 2: STARTD_CRON_JOBLIST is refused: it names a program"),
+        ("USER_JOB_WRAPPER = /bin/true", "line 2: USER_JOB_WRAPPER is refused: it names a program"),
         ("this is no setting", "line 2: HTCondor refuses it: this is no setting"),
         ("START = (((", "line 2: START must be an expression, not '((('"),
         ("UPDATE_INTERVAL = often", "line 2: UPDATE_INTERVAL must be a number, not 'often'"),
