@@ -114,9 +114,15 @@ def restarting(pool: Pool) -> dict[str, Any]:
     return what_restarts(pool.kubectl.list(WORKLOADS, f"condorpool.dev/pool={pool.name}"))
 
 
+def settle(pool: Pool) -> None:
+    """Wait until manager and submitter have the pods of their present templates."""
+    for workload in (f"deployment/{pool.name}-manager", f"statefulset/{pool.name}-submitter"):
+        pool.kubectl("rollout", "status", workload, "--timeout=90s", seconds=100)
+
+
 def versions(pool: Pool) -> dict[str, str]:
-    """Return the resource versions of the pool and of all its objects but the pods, whose status is the kubelet's."""
-    objects = [*pool.objects(), *pool.policies(), pool.live()]
+    """Return the resource versions of all objects of a pool but the pods, whose status is the kubelet's."""
+    objects = [*pool.objects(), *pool.policies()]
     return {
         f"{obj['kind']}/{obj['metadata']['name']}": obj["metadata"]["resourceVersion"]
         for obj in objects
@@ -134,6 +140,7 @@ def nothing_left(release: Release) -> None:
 
 def start_job(pool: Pool) -> Job:
     """Submit a job that waits to be told, and wait until it runs."""
+    settle(pool)
     pool.run(pool.executor("cpu"), "rm", "-f", GO)
     job = pool.submit(shell_job(WAITING_JOB), user=USER)
     job.wait_running()
@@ -142,6 +149,7 @@ def start_job(pool: Pool) -> Job:
 
 def finish(pool: Pool, job: Job) -> None:
     """Tell a job to end; it has run once, without a break."""
+    settle(pool)
     pool.run(pool.executor("cpu"), "touch", GO)
     assert job.wait_done(60) == "survived\n"
     assert [code for code in job.events() if code not in PROGRESS] == [SUBMITTED, EXECUTING, TERMINATED]

@@ -115,9 +115,15 @@ def _master(pool: Pool, pod: str) -> str:
 
 
 def _kill(pool: Pool, pod: str, daemon: str, signal: str) -> str:
-    """Send a signal to a daemon and return its process."""
-    pid = _pid(pool, pod, daemon)
-    assert pid, f"no {daemon} in {pod}"
+    """Send a signal to a daemon, once it is there, and return its process."""
+
+    def look() -> str:
+        pid = _pid(pool, pod, daemon)
+        if not pid:
+            raise NotYetError("no such process")
+        return pid
+
+    pid = wait_for(f"{daemon} in {pod}", look, 30)
     pool.run(pod, "kill", f"-{signal}", pid)
     return pid
 

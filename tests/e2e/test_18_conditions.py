@@ -31,14 +31,13 @@ VOLUME, CLASS, PLACE = "condorpool-e2e-spool", "condorpool-e2e-spool", "/var/lib
 IMAGE = "registry.invalid/condor:none"
 
 
-def spec(*groups: dict[str, Any], image: str = ROLE_IMAGE, config: str | None = None) -> dict[str, Any]:
+def spec(*groups: dict[str, Any], image: str = ROLE_IMAGE) -> dict[str, Any]:
     """Return the pool's spec."""
     repository, _, tag = image.rpartition(":")
     return {
         "image": {"repository": repository, "tag": tag},
         "submitter": {"storage": {"size": "32Mi", "storageClassName": CLASS}},
         "executors": [group("cpu"), *groups],
-        **({"config": refs(config)} if config else {}),
     }
 
 
@@ -124,11 +123,12 @@ def test_a_wrong_image(ailing: Pool) -> None:
 
 
 def test_a_refused_configuration(ailing: Pool) -> None:
-    ailing.apply(spec(config="knobs"))
+    """Of a new group: nobody judges a first configuration but the pods that read it."""
+    ailing.apply(spec(group("odd", config=refs("knobs"))))
 
     message = told(ailing, "ConfigValid", "ConfigRefused", CRASH_SECONDS)
 
-    assert message.startswith("pod ailing-"), message
+    assert message.startswith("pod ailing-odd-0: "), message
     assert "HTCondor refuses the configuration: " in message
     assert "50-00-knobs-bad.conf" in message
 
