@@ -40,8 +40,10 @@ class ConfigChecker:
     ) -> tuple[dict[str, Files], list[Problem]]:
         """Return the configuration that may be mounted, by component, and what is wrong with the rest.
 
-        A component whose new files are refused, or cannot be judged now, keeps those that it mounts.
+        A component whose new files are refused, or cannot be judged now, keeps those that it mounts. An agent that did not answer is not
+        asked again for the other components: a pool must not hold a worker for longer than one question takes.
         """
+        judge = _once_silent(judge)
         approved: dict[str, Files] = {}
         problems: dict[str, Problem] = {}
         for component, files in configs.items():
@@ -76,6 +78,21 @@ class ConfigChecker:
                 del self._verdicts[next(iter(self._verdicts))]
             self._verdicts[key] = findings
         return self._verdicts[key]
+
+
+def _once_silent(judge: Judge) -> Judge:
+    """Return a judge that repeats the first failure to judge without asking."""
+    silence: list[AgentError] = []
+
+    async def ask(role: str, files: Files) -> Sequence[ConfigFinding]:
+        if not silence:
+            try:
+                return await judge(role, files)
+            except AgentError as error:
+                silence.append(error)
+        raise AgentError(str(silence[0]))
+
+    return ask
 
 
 def _text(finding: ConfigFinding, where: str) -> str:

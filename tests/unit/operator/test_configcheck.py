@@ -118,6 +118,14 @@ async def test_a_verdict_is_remembered_and_silence_is_not() -> None:
     assert len(judge.asked) == 2
 
 
+async def test_who_did_not_answer_is_not_asked_for_every_component() -> None:
+    judge = Judge(absent=True)
+    approved, problems = await approve(judge, mounting(OLD, *COMPONENTS), dict.fromkeys(COMPONENTS, NEW))
+    assert approved == dict.fromkeys(COMPONENTS, OLD)
+    assert [reason for reason, _ in problems] == [Reason.CONFIG_UNCHECKED]
+    assert len(judge.asked) == 1
+
+
 @pytest.mark.parametrize("file", ["", "90-operator.conf"])
 async def test_a_finding_without_a_file_of_the_users_is_told_too(file: str) -> None:
     judge = Judge({"manager": [Finding(file, 0, "", "HTCondor finds no end reading this")]})
