@@ -11,6 +11,7 @@ _ATTRIBUTES = (
     *("StatsLastUpdateTime", "StatsLifetime"),
     *("CondorPoolGroup", "TotalSlotCpus", "Cpus", "State", "Activity", "Draining", "PartitionableSlot"),
     "CondorPoolBrokenMounts",
+    *("DrainReason", "DrainingRequestId", "LastDrainStartTime"),
     *("ChildState", "ChildActivity", "ChildCpus"),
     *("TotalIdleJobs", "TotalRunningJobs", "TotalHeldJobs", "IdleJobs", "RunningJobs", "HeldJobs"),
     *("TotalSchedulerJobsIdle", "TotalSchedulerJobsRunning", "TotalLocalJobsIdle", "TotalLocalJobsRunning"),

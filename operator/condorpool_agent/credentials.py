@@ -1,7 +1,8 @@
 """The agent's certificate, tokens and identity: files that the kubelet replaces, read again when they change.
 
 The Secret's volume is mounted by the agent's container alone, so its files may be readable by everybody in it; HTCondor wants a token
-that belongs to whoever shows it, and gets a copy in a directory of the agent's own.
+that belongs to whoever shows it, and gets a copy in a directory of the agent's own: one for each identity, so that no tool has more
+rights than it needs.
 """
 
 import hmac
@@ -10,7 +11,9 @@ import threading
 from pathlib import Path
 
 CERTIFICATE_FILES = ("tls.crt", "tls.key")
-TOKEN_FILE, METRICS_TOKEN_FILE, IDENTITY_FILE = "token", "metrics-token", "idtoken"
+TOKEN_FILE, METRICS_TOKEN_FILE = "token", "metrics-token"
+MONITOR_FILE, DRAIN_FILE = "idtoken", "drain-token"
+"""Tokens of the agent's two identities for HTCondor: one reads, one drains."""
 
 Stamp = tuple[tuple[int, int], ...]
 
@@ -45,22 +48,26 @@ class Credentials:
         matches = [hmac.compare_digest(given.strip().encode(), one) and bool(one) for one in wanted]
         return kind.lower() == "bearer" and any(matches)
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment of HTCondor's tools: the agent's identity and nothing of the pool's configuration."""
+    def environment(self, identity: str) -> dict[str, str]:
+        """Return the environment of HTCondor's tools: one identity, by its file, and nothing of the pool's configuration.
+
+        OSError where there is no such token, as before the operator has made one.
+        """
+        directory = self._private / identity
         with self._lock:
-            if self._changed("identity", IDENTITY_FILE):
-                self._private.mkdir(mode=0o700, exist_ok=True)
+            if self._changed(identity, identity):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 copy = self._private / "new"
                 copy.unlink(missing_ok=True)
                 copy.touch(mode=0o600)
-                copy.write_bytes((self._source / IDENTITY_FILE).read_bytes())
-                copy.rename(self._private / IDENTITY_FILE)
+                copy.write_bytes((self._source / identity).read_bytes())
+                copy.rename(directory / identity)
         return {
             "PATH": "/usr/bin:/bin",
             "CONDOR_CONFIG": "ONLY_ENV",
             "_CONDOR_SEC_CLIENT_AUTHENTICATION": "REQUIRED",
             "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS",
-            "_CONDOR_SEC_TOKEN_DIRECTORY": str(self._private),
+            "_CONDOR_SEC_TOKEN_DIRECTORY": str(directory),
         }
 
     def _load(self) -> ssl.SSLContext:

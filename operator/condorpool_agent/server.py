@@ -12,9 +12,10 @@ from pathlib import Path
 from socketserver import ThreadingTCPServer
 from typing import Any, NamedTuple
 
-from . import checking, metrics, state
+from . import checking, draining, metrics, state
 from .collector import Collector, UnavailableError
 from .credentials import Credentials
+from .draining import Drainer, RefusedError, UnknownError
 
 MOST_CONNECTIONS = 16
 """Served at the same time; more are closed at once. The operator and a monitor need one each."""
@@ -36,15 +37,27 @@ def refusal(status: HTTPStatus, text: str) -> Answer:
     return Answer(status, f"{text}\n".encode(), "text/plain; charset=utf-8")
 
 
-ROUTES = (("GET", "/healthz"), ("GET", "/v1/state"), ("GET", "/metrics"), ("POST", "/v1/config/check"))
+READS = ("/healthz", "/v1/state", "/metrics")
+BODIES = {
+    "/v1/config/check": checking.MOST_BYTES,
+    "/v1/drain": draining.MOST_BYTES,
+    "/v1/undrain": draining.MOST_BYTES,
+}
+"""What is posted, and bytes of a body at most."""
+FAILURES: dict[type[Exception], HTTPStatus] = {
+    UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    UnknownError: HTTPStatus.NOT_FOUND,
+    RefusedError: HTTPStatus.CONFLICT,
+}
 
 
 class Interface:
     """What the paths mean; knows no socket."""
 
-    def __init__(self, credentials: Credentials, collector: Collector, checker: Path) -> None:
+    def __init__(self, credentials: Credentials, collector: Collector, drainer: Drainer, checker: Path) -> None:
         self._credentials = credentials
         self._collector = collector
+        self._drainer = drainer
         self._checker = checker
 
     def refuse(self, method: str, path: str, authorization: str) -> Answer | None:
@@ -53,22 +66,29 @@ class Interface:
             return None
         if not self._credentials.opens(authorization, metrics=path == "/metrics"):
             return refusal(HTTPStatus.UNAUTHORIZED, "a bearer token is needed")
-        return None if (method, path) in ROUTES else refusal(HTTPStatus.NOT_FOUND, "no such resource")
+        known = path in READS if method == "GET" else path in BODIES
+        return None if known else refusal(HTTPStatus.NOT_FOUND, "no such resource")
 
     def answer(self, path: str, known: str = "", body: bytes = b"") -> Answer:
         """Return the answer to a request that is not refused; `known` is the entity tag of what the caller has already."""
         try:
-            match path:
-                case "/v1/state":
-                    return self._state(known)
-                case "/metrics":
-                    return self._metrics()
-                case "/v1/config/check":
-                    return self._check(body)
-                case _:
-                    return Answer(HTTPStatus.OK, b"ok\n", "text/plain")
-        except UnavailableError as error:
-            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+            return self._served(path, known, body)
+        except tuple(FAILURES) as error:
+            return refusal(FAILURES[type(error)], str(error))
+
+    def _served(self, path: str, known: str, body: bytes) -> Answer:
+        match path:
+            case "/v1/state":
+                return self._state(known)
+            case "/metrics":
+                return self._metrics()
+            case "/v1/config/check":
+                return self._check(body)
+            case "/v1/drain":
+                return self._drain(body)
+            case "/v1/undrain":
+                return self._undrain(body)
+        return Answer(HTTPStatus.OK, b"ok\n", "text/plain")
 
     def _state(self, known: str) -> Answer:
         found = self._collector.state()
@@ -89,6 +109,20 @@ class Interface:
         if not checking.is_request(body):
             return refusal(HTTPStatus.BAD_REQUEST, 'JSON is needed: {"role": a role, "files": {name: text}}')
         return Answer(HTTPStatus.OK, json.dumps(checking.check(self._checker, body)).encode())
+
+    def _drain(self, body: bytes) -> Answer:
+        order = draining.drain_order(body)
+        if order is None:
+            what = 'JSON is needed: {"pod": an executor, "reason": one line, "quick": true or false}'
+            return refusal(HTTPStatus.BAD_REQUEST, what)
+        return Answer(HTTPStatus.OK, json.dumps({"drain": self._drainer.drain(order)}).encode())
+
+    def _undrain(self, body: bytes) -> Answer:
+        order = draining.undrain_order(body)
+        if order is None:
+            return refusal(HTTPStatus.BAD_REQUEST, 'JSON is needed: {"pod": an executor}')
+        self._drainer.undrain(order)
+        return Answer(HTTPStatus.OK, json.dumps({"drain": None}).encode())
 
 
 class Server(ThreadingTCPServer):
@@ -150,8 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             return refusal(HTTPStatus.LENGTH_REQUIRED, "Content-Length is needed")
-        if int(length) > checking.MOST_BYTES:
-            return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {checking.MOST_BYTES} bytes")
+        if int(length) > (most := BODIES[self.path]):
+            return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {most} bytes")
         return self._answered(self.rfile.read(int(length)))
 
     def _reply(self, answer: Answer) -> None:

@@ -2,6 +2,11 @@
 
 A slot is a CPU on offer, as that many one-core jobs could run: `total` counts what executors offer, `claimed` what jobs have, `draining`
 what belongs to executors that take no new job. Figures are as new as the ads: executors and schedd send theirs every 20 s, and at changes.
+
+Of an executor, `drain` is whose drain it is under: "ours", "foreign", or null, also while it ends by itself because of a SIGTERM;
+`drained` is whether that drain is over: nothing of it is claimed or busy, and it takes no new job. `drainSince` (when the drain began) and
+`started` are in seconds since the epoch; a startd that starts again has forgotten its drain. `slot` is the name by which HTCondor knows the
+executor, `drainRequest` what its startd calls the drain.
 """
 
 import hashlib
@@ -13,6 +18,8 @@ from .ads import Ad
 
 STALE_SECONDS = 300
 """A daemon that said nothing for so long has missed five updates and more; the collector itself forgets it after 900 s."""
+DRAIN_MARK = "condorpool:"
+"""What the reason of a drain begins with that the agent has begun; any other drain is somebody else's."""
 STALE_UPDATES = 2.5
 """A startd says how often it speaks, and the negotiator gives it no job once so many updates are missing."""
 
@@ -96,7 +103,21 @@ def _executor(ad: Ad, now: int) -> dict[str, Any]:
     del daemon["pod"]
     broken = [name for name in str(ad.get("CondorPoolBrokenMounts", "")).split(",") if name]
     group = str(ad.get("CondorPoolGroup", ""))
-    return {"group": group, "total": 0, "claimed": 0, "draining": 0, "brokenMounts": broken, **daemon}
+    figures = {"group": group, "total": 0, "claimed": 0, "draining": 0, "brokenMounts": broken}
+    return figures | _drain(ad) | {"slot": str(ad.get("Name", "")), **daemon}
+
+
+def _drain(ad: Ad) -> dict[str, Any]:
+    """Return what a slot tells of its startd's drain."""
+    if not ad.get("Draining"):
+        return {"drain": None, "drained": False, "drainSince": None, "drainRequest": None}
+    since, request = ad.get("LastDrainStartTime"), ad.get("DrainingRequestId")
+    return {
+        "drain": "ours" if str(ad.get("DrainReason", "")).startswith(DRAIN_MARK) else "foreign",
+        "drained": True,
+        "drainSince": since if isinstance(since, int) else None,
+        "drainRequest": str(request) if request is not None else None,
+    }
 
 
 def _add_slot(executor: dict[str, Any], ad: Ad) -> None:
@@ -110,6 +131,7 @@ def _add_slot(executor: dict[str, Any], ad: Ad) -> None:
         claimed = total if ad.get("State") == "Claimed" else 0
         activities = (ad.get("Activity"),)
     executor["total"] += total
+    executor["drained"] = executor["drained"] and ad.get("State") == "Drained" and not ad.get("ChildState")
     executor["claimed"] += claimed
     # condor_drain says Draining; a startd that was told to end lets its slots retire and says nothing else
     if ad.get("Draining") or ad.get("State") == "Drained" or "Retiring" in activities:

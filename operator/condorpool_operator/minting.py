@@ -20,7 +20,14 @@ from cryptography.x509.oid import NameOID
 
 from . import naming
 from .builders.context import AgentCredentials, Credentials
-from .builders.credentials import CERTIFICATE_FILE, HOST_KEY_FILE, METRICS_TOKEN_FILE, PRIVATE_KEY_FILE, TOKEN_FILE
+from .builders.credentials import (
+    CERTIFICATE_FILE,
+    HOST_KEY_FILE,
+    METRICS_TOKEN_FILE,
+    PRIVATE_KEY_FILE,
+    TOKEN_FILE,
+    token_place,
+)
 from .naming import Names
 from .observe import Children
 
@@ -28,8 +35,9 @@ SCOPES = {
     naming.SUBMITTER: ("ADVERTISE_SCHEDD", "ADVERTISE_MASTER", "READ"),
     naming.EXECUTOR: ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"),
     naming.MONITOR: ("READ",),
+    naming.DRAIN: ("ADMINISTRATOR", "READ"),
 }
-"""What each role's token may do, in HTCondor's authorization levels; the manager's daemons need none."""
+"""What each role's token may do, in HTCondor's authorization levels; the manager's daemons need none. A drain costs ADMINISTRATOR."""
 
 CERTIFICATE_DAYS = 3650
 RENEWAL_DAYS = 365
@@ -45,7 +53,8 @@ def complete_credentials(names: Names, children: Children, *, ssh: bool) -> Cred
     signing_keys = {role: keys.get(role) or new_signing_key() for role in SCOPES}
     tokens = {}
     for role, key in signing_keys.items():
-        token = children.secret(names.token(role)).get(TOKEN_FILE, b"")
+        secret, file = token_place(names, role)
+        token = children.secret(secret).get(file, b"")
         tokens[role] = (
             token if token_is_good(token, key, role, names.trust_domain) else new_token(key, role, names.trust_domain)
         )

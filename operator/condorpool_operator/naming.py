@@ -7,8 +7,8 @@ SUBMITTER = "submitter"
 EXECUTOR = "executor"
 """Roles: arguments of the image, and identities of the daemons (``executor@<trust domain>``)."""
 
-MONITOR = "monitor"
-"""Identity of the agent beside the manager's daemons."""
+MONITOR, DRAIN = "monitor", "drain"
+"""Identities of the agent beside the manager's daemons: it reads with one, and drains executors with the other."""
 
 CONDOR_PORT = 9618
 AGENT_PORT = 9619
@@ -65,7 +65,7 @@ class Names:
 
     @property
     def agent(self) -> str:
-        """Secret with the certificate of the manager's agent, its private key, and the tokens that open it."""
+        """Secret with the certificate of the manager's agent, its private key, the tokens that open it, and the one it drains with."""
         return f"{self.pool}-agent"
 
     @property

@@ -2,8 +2,8 @@
 
 Each pool's agent is asked by the name of its manager's Service, over TLS with the one certificate that the operator made, and with a bearer
 token. No connection is kept: asyncio's TLS holds 256 KiB of buffers for each, and an answer is wanted every quarter of a minute at most.
-Only what status shows of an answer is remembered. Nothing here survives a restart, and nothing has to: until an agent has answered, or
-has been silent for a while, status goes on saying what it said.
+Only what status shows of an answer is remembered, and the drains of executors. Nothing here survives a restart, and nothing has to: until
+an agent has answered, or has been silent for a while, status goes on saying what it said.
 """
 
 import asyncio
@@ -13,24 +13,28 @@ import logging
 import math
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import orjson
 
 from .naming import AGENT_PORT
 from .pool import PoolKey
-from .seen import Jobs, Sight, Slots, State
+from .seen import Executor, Jobs, Sight, Slots, State
 from .workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
 LEAST_SECONDS = 15.0
-"""Between two questions to one agent, whatever happens: status has new figures no more often."""
+"""Between two questions to one agent that nobody hurries, whatever happens; status has new figures no more often."""
 ASK_SECONDS = 17.0
 """Between two questions while answers change."""
+HURRY_SECONDS = 3.0
+"""Between two questions while somebody hurries."""
+LEASE_SECONDS = 60.0
+"""For which a call of `hurry` holds."""
 _EARLIEST = 0.9
 """Of the time that it is told, the queue may let so much pass only."""
 LONGEST_SECONDS = 60.0
@@ -43,6 +47,9 @@ WORKERS = 8
 """Agents asked at the same time."""
 _MOST_BYTES = 16 * 1024 * 1024
 _DAEMONS = ("Scheduler", "Negotiator")
+
+Drain = Literal["ours", "foreign"]
+_DRAINS: Mapping[str | None, Drain | None] = {None: None, "ours": "ours", "foreign": "foreign"}
 
 
 class AgentError(Exception):
@@ -106,6 +113,21 @@ class AgentClient:
                 for one in said["findings"]
             ]
 
+    async def drain(self, target: Target, pod: str, reason: str, *, quick: bool = False) -> Drain | None:
+        """Have an executor drained, and return whose drain it is under then; somebody else's is left as it is.
+
+        Jobs that run end by themselves, or at once where it is to be quick. `reason` is a printable line of at most 200 characters. Nothing
+        happens where it drains already. AgentError where that cannot be done now, or the outcome is not known.
+        """
+        body = orjson.dumps({"pod": pod, "reason": reason, "quick": quick})
+        async with self._request("POST", target, "/v1/drain", data=body) as response:
+            return _DRAINS[orjson.loads(await _body(response))["drain"]]
+
+    async def undrain(self, target: Target, pod: str) -> None:
+        """End the drain of an executor; AgentError where that cannot be done now, or somebody else drains it."""
+        async with self._request("POST", target, "/v1/undrain", data=orjson.dumps({"pod": pod})) as response:
+            await _body(response)
+
     @contextlib.asynccontextmanager
     async def _request(
         self,
@@ -149,9 +171,10 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def read_state(body: bytes) -> State:
-    """Return what status shows of an agent's answer; ValueError, KeyError or TypeError where it is none."""
+    """Return what is kept of an agent's answer; ValueError, KeyError or TypeError where it is none."""
     said: dict[str, Any] = orjson.loads(body)
-    present = {pod for pod, startd in said["executors"].items() if not startd["stale"]}
+    executors = {pod: _executor(startd) for pod, startd in said["executors"].items() if not startd["stale"]}
+    present = set(executors)
     present |= {one["pod"] for one in said["daemons"] if one["type"] in _DAEMONS and not one["stale"]}
     return State(
         slots={group: _slots(figures) for group, figures in said["groups"].items()},
@@ -160,6 +183,19 @@ def read_state(body: bytes) -> State:
         broken={
             pod: tuple(names) for pod, startd in said["executors"].items() if (names := startd.get("brokenMounts"))
         },
+        executors=executors,
+    )
+
+
+def _executor(startd: Mapping[str, Any]) -> Executor:
+    """Return what is kept of an executor; an agent from before drains tells of none."""
+    since = startd.get("drainSince")
+    return Executor(
+        claimed=int(startd["claimed"]),
+        drain=_DRAINS[startd.get("drain")],
+        drained=startd.get("drained") is True,
+        drain_since=None if since is None else int(since),
+        started=int(startd["started"]),
     )
 
 
@@ -178,7 +214,14 @@ class _Watch:
     told: float = -math.inf
     delay: float = ASK_SECONDS
     tag: str = ""
+    answer: State | None = None
+    """What the agent said last."""
     state: State | None = None
+    """The same with figures that may be somewhat older."""
+    counted: float = -math.inf
+    """When the figures last changed."""
+    hurried: float = -math.inf
+    """Until when somebody is in a hurry."""
     absent: dict[str, float] = field(default_factory=dict)
     """Who is missed in the answers, and since when."""
 
@@ -186,6 +229,23 @@ class _Watch:
         """Return whether somebody has been missed for a while, also in an answer well after the first miss."""
         since = self.absent[name]
         return now - since >= SILENCE_SECONDS and self.told - since >= SILENCE_SECONDS / 2
+
+    def show(self, answer: State, known: State | None, now: float) -> bool:
+        """Take an answer over, but no new figures so soon after others; return whether that is news."""
+        shown = answer
+        if known is None or (answer.slots, answer.jobs) != (known.slots, known.jobs):
+            if known is not None and now - self.counted < LEAST_SECONDS:
+                shown = replace(answer, slots=known.slots, jobs=known.jobs)
+            else:
+                self.counted = now
+        self.answer, self.state = answer, shown
+        return known is None or _told(shown) != _told(known)
+
+
+def _told(state: State) -> tuple[object, ...]:
+    """Return what somebody has to look at when it changes: all but the jobs that come and go on single executors."""
+    drains = {pod: replace(one, claimed=0) for pod, one in state.executors.items()}
+    return state.slots, state.jobs, state.present, state.broken, drains
 
 
 class Poller:
@@ -210,6 +270,16 @@ class Poller:
         """Ask a pool's agent no more, and know nothing of it."""
         self._watches.pop(key, None)
 
+    def hurry(self, key: PoolKey) -> None:
+        """Ask a pool's agent every HURRY_SECONDS for the next LEASE_SECONDS: somebody waits for a drain, and calls again while he does."""
+        watch = self._watches.get(key)
+        if watch is None:
+            return
+        now = self._clock()
+        if watch.hurried <= now:
+            self._queue.add(key)
+        watch.hurried = now + LEASE_SECONDS
+
     def sight(self, key: PoolKey, target: Target | None, expected: Set[str]) -> Sight:
         """Follow a pool, and return what its agent told.
 
@@ -226,7 +296,7 @@ class Poller:
                 watch.failing = now
         silence = math.inf if watch.failing is None else watch.failing + SILENCE_SECONDS - now
         if silence <= 0:
-            watch.state, watch.tag, watch.absent = None, "", {}
+            watch.answer, watch.state, watch.tag, watch.absent = None, None, "", {}
         if watch.state is None:
             return Sight(None, silent=silence <= 0, look_again=silence if silence > 0 else math.inf)
         missed = expected - watch.state.present
@@ -244,9 +314,10 @@ class Poller:
         if watch is None or watch.target is None:
             return None
         now = self._clock()
-        if (early := watch.asked + LEAST_SECONDS - now) > 0:
+        hurried = watch.hurried > now
+        if (early := watch.asked + (_EARLIEST * HURRY_SECONDS if hurried else LEAST_SECONDS) - now) > 0:
             return early / _EARLIEST
-        watch.asked, known = now, watch.state
+        watch.asked, known, former = now, watch.state, watch.answer
         try:
             state, watch.tag = await self._client.ask(watch.target, watch.tag)
         except AgentError as error:
@@ -255,9 +326,12 @@ class Poller:
                 watch.failing = now
                 self._changed(key)
             return ASK_SECONDS
-        news = watch.failing is not None or state not in (None, known)
-        watch.state, watch.told, watch.failing = state or known, now, None
-        watch.delay = ASK_SECONDS if news or watch.absent else min(2 * watch.delay, LONGEST_SECONDS)
+        answer = state or former
+        news = watch.failing is not None
+        if answer is not None:
+            news = watch.show(answer, known, now) or news
+        watch.told, watch.failing = now, None
+        watch.delay = ASK_SECONDS if news or watch.absent or hurried else min(2 * watch.delay, LONGEST_SECONDS)
         if news:
             self._changed(key)
-        return watch.delay
+        return HURRY_SECONDS if hurried else watch.delay

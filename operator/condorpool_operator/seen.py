@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .api.status import ConditionType, Reason
 
@@ -67,15 +68,33 @@ class Jobs:
     held: int
 
 
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """An executor as the collector knows it: slots that are claimed, and the drain that it is under.
+
+    `drain` is the agent's own or somebody else's, and None for an executor that ends because its pod was told to. `drained` means that
+    nothing of it is claimed or busy any more, and that it takes no job until the drain is ended. `drain_since` and `started` (when its
+    startd began, which forgets drains) are in seconds since the epoch.
+    """
+
+    claimed: int
+    drain: Literal["ours", "foreign"] | None
+    drained: bool
+    drain_since: int | None
+    started: int
+
+
 @dataclass(frozen=True)
 class State:
-    """What status shows of an agent's answer: slots by group, jobs, and the pods whose daemons the collector has heard lately."""
+    """What is kept of an agent's answer: slots by group, jobs, and the pods whose daemons the collector has heard lately."""
 
     slots: Mapping[str, Slots]
     jobs: Jobs
     present: frozenset[str]
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of the mounts that are broken, by executor."""
+    executors: Mapping[str, Executor] = field(default_factory=dict)
+    """Those that the collector has heard lately, by pod."""
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def test_keys_are_only_where_they_verify(lab_pool: Pool) -> None:
     manager = lab_pool.attempt(lab_pool.manager, "sh", "-c", keys).out
 
     assert (executor.split(), submitter.split()) == (["token"], ["token"])
-    assert sorted(manager.split()) == ["executor", "monitor", "submitter"]
+    assert sorted(manager.split()) == ["drain", "executor", "monitor", "submitter"]
 
 
 def _schedd(pool: Pool) -> str:

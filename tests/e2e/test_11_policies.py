@@ -22,7 +22,7 @@ from tests.e2e.support.walls import MODES, SPEC_MODES, Walls
 TABLE = """
 from         | manager submitter executor agent other ssh  | stranger twin | dns   metrics api   kubelet outside
 -------------+---------------------------------------------+---------------+----------------------------------
-manager      | .       open      shut     .     shut  shut | shut     shut | open  shut    shut  shut    shut
+manager      | .       open      open     .     shut  shut | shut     shut | open  shut    shut  shut    shut
 submitter    | open    .         open     shut  shut  .    | shut     shut | open  shut    shut  shut    shut
 executor     | open    open      shut     shut  shut  shut | shut     shut | open  shut    shut  shut    shut
 neighbour    | shut    shut      shut     shut  shut  open | open     .    | open  open    open  open    open

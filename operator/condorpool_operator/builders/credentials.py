@@ -5,23 +5,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import naming
+from ..naming import Names
 from .context import Account, AgentCredentials, Context
 
 HOST_KEY_FILE = "ssh_host_ed25519_key"
 TOKEN_FILE = "token"
 CERTIFICATE_FILE, PRIVATE_KEY_FILE, METRICS_TOKEN_FILE = "tls.crt", "tls.key", "metrics-token"
+DRAIN_FILE = "drain-token"
 LOGIN_SHELL = "/bin/bash"
 NO_LOGIN_SHELL = "/usr/sbin/nologin"
 
 
 def build_credentials(context: Context) -> list[dict[str, Any]]:
     """Return signing keys (for the manager alone), one Secret per role's token, the agent's, and the host key while ssh is on."""
-    credentials = context.credentials
-    secrets = [_secret(context, context.names.signing_keys, naming.MANAGER, credentials.signing_keys)]
+    credentials, names = context.credentials, context.names
+    files = {names.agent: agent_files(credentials.agent)}
+    components = {names.agent: naming.MANAGER, names.token(naming.MONITOR): naming.MANAGER}
     for role, token in sorted(credentials.tokens.items()):
-        component = naming.MANAGER if role == naming.MONITOR else role
-        secrets.append(_secret(context, context.names.token(role), component, {TOKEN_FILE: token}))
-    secrets.append(_secret(context, context.names.agent, naming.MANAGER, agent_files(credentials.agent)))
+        secret, file = token_place(names, role)
+        files.setdefault(secret, {})[file] = token
+        components.setdefault(secret, role)
+    secrets = [_secret(context, names.signing_keys, naming.MANAGER, credentials.signing_keys)]
+    secrets += [_secret(context, name, components[name], content) for name, content in files.items()]
     if credentials.host_key is not None:
         secrets.append(
             _secret(context, context.names.host_keys, naming.SUBMITTER, {HOST_KEY_FILE: credentials.host_key})
@@ -29,8 +34,13 @@ def build_credentials(context: Context) -> list[dict[str, Any]]:
     return secrets
 
 
+def token_place(names: Names, role: str) -> tuple[str, str]:
+    """Return the Secret of a role's token, and its key there: what the agent drains with is in the one that it mounts whole."""
+    return (names.agent, DRAIN_FILE) if role == naming.DRAIN else (names.token(role), TOKEN_FILE)
+
+
 def agent_files(agent: AgentCredentials) -> dict[str, bytes]:
-    """Return the keys of the agent's Secret."""
+    """Return the keys of the agent's Secret but the token that it drains with."""
     return {
         CERTIFICATE_FILE: agent.certificate,
         PRIVATE_KEY_FILE: agent.private_key,

@@ -1,8 +1,8 @@
 """Network policies: who reaches the pool's pods and what these reach; the same rules in Kubernetes' words and in Calico's.
 
 Needed, by measurement: submitter and executors reach the collector, the negotiator reaches the schedd, schedd and startds (their
-shadows and starters) reach each other, all ask DNS; the operator asks the manager's agent. Policies see addresses after a Service's
-translation: pods, not Services.
+shadows and starters) reach each other, all ask DNS; the agent beside the manager drains startds, and the operator asks it. Policies see
+addresses after a Service's translation: pods, not Services.
 """
 
 from collections.abc import Iterable, Mapping
@@ -114,7 +114,7 @@ def policies(context: Context) -> list[Policy]:
             names.manager,
             manager,
             (_daemons(submitter, executor), *_watchers(context)),
-            (_daemons(submitter), dns),
+            (_daemons(submitter, executor), dns),
         ),
         Policy(
             names.submitter,
@@ -125,7 +125,7 @@ def policies(context: Context) -> list[Policy]:
         Policy(
             names.executors,
             executor,
-            (_daemons(submitter),),
+            (_daemons(manager, submitter),),
             (_daemons(manager, submitter), dns, *_stated(egress.executors)),
         ),
     ]

@@ -85,11 +85,11 @@ class Walls:
                 first: [manager, submitter, self.target("dns")],
                 second: [manager, submitter],
                 members.submitter: [manager, near, far],
-                members.manager: [submitter],
+                members.manager: [submitter, near, far],
             },
             forbidden={
                 first: [far, self.stranger(self.neighbour), self.target("outside")],
-                members.manager: [near, self.target("api")],
+                members.manager: [self.target("api")],
                 self.impostor: [manager, submitter, near, self.target("agent")],
                 self.neighbour: [manager, submitter, far],
             },

@@ -116,6 +116,38 @@ def test_what_a_slot_counts(ad: Ad, claimed: int, draining: int) -> None:
     assert (executor["claimed"], executor["draining"]) == (claimed, draining)
 
 
+BY_US = {"Draining": True, "DrainReason": "condorpool: scale-in", "DrainingRequestId": "7", "LastDrainStartTime": 1700}
+
+
+@pytest.mark.parametrize(
+    ("ads", "drain", "drained"),
+    [
+        ([PARTITIONABLE | {"State": "Unclaimed"}], None, False),
+        ([PARTITIONABLE | {"ChildState": ["Claimed"], "ChildActivity": ["Retiring"]}], None, False),
+        ([PARTITIONABLE | {"State": "Drained"}], None, False),
+        ([PARTITIONABLE | BY_US | {"State": "Unclaimed"}], "ours", False),
+        ([PARTITIONABLE | BY_US | {"State": "Drained", "ChildState": ["Claimed"]}], "ours", False),
+        ([PARTITIONABLE | BY_US | {"State": "Drained", "ChildState": ["Preempting"]}], "ours", False),
+        ([PARTITIONABLE | BY_US | {"State": "Drained", "ChildState": []}], "ours", True),
+        ([PARTITIONABLE | BY_US | {"State": "Drained", "DrainReason": "by root"}], "foreign", True),
+        ([PARTITIONABLE | BY_US | {"State": "Drained", "DrainReason": "not condorpool:"}], "foreign", True),
+        ([PARTITIONABLE | {"Draining": True, "State": "Drained"}], "foreign", True),
+        ([STATIC | BY_US | {"State": "Drained"}, STATIC | BY_US | {"State": "Claimed"}], "ours", False),
+        ([STATIC | BY_US | {"State": "Drained"}, STATIC | BY_US | {"State": "Drained"}], "ours", True),
+    ],
+)
+def test_whose_drain_it_is_and_whether_it_is_over(ads: list[Ad], drain: str | None, drained: bool) -> None:
+    executor = build_state(ads, NOW)["executors"]["d-0"]
+    assert (executor["drain"], executor["drained"]) == (drain, drained)
+
+
+def test_since_when_and_by_which_name_an_executor_drains() -> None:
+    executor = build_state([PARTITIONABLE | BY_US | {"Name": "slot1@d-0.d.ns"}], NOW)["executors"]["d-0"]
+    assert (executor["drainSince"], executor["drainRequest"], executor["slot"]) == (1700, "7", "slot1@d-0.d.ns")
+    after = build_state([PARTITIONABLE | {"LastDrainStartTime": 1700}], NOW)["executors"]["d-0"]
+    assert (after["drainSince"], after["drainRequest"]) == (None, None)
+
+
 @pytest.mark.parametrize(("said", "broken"), [("", []), ("data", ["data"]), ("data,onedata", ["data", "onedata"])])
 def test_broken_mounts_are_told(said: str, broken: list[str]) -> None:
     executor = build_state([PARTITIONABLE | {"CondorPoolBrokenMounts": said}], NOW)["executors"]["d-0"]

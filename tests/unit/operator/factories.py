@@ -10,8 +10,18 @@ from condorpool_operator.settings import Settings
 
 UID = "11111111-2222-3333-4444-555555555555"
 CREDENTIALS = Credentials(
-    signing_keys={"submitter": b"key-of-submitters", "executor": b"key-of-executors", "monitor": b"key-of-monitors"},
-    tokens={"submitter": b"token-of-submitters", "executor": b"token-of-executors", "monitor": b"token-of-monitors"},
+    signing_keys={
+        "submitter": b"key-of-submitters",
+        "executor": b"key-of-executors",
+        "monitor": b"key-of-monitors",
+        "drain": b"key-of-drains",
+    },
+    tokens={
+        "submitter": b"token-of-submitters",
+        "executor": b"token-of-executors",
+        "monitor": b"token-of-monitors",
+        "drain": b"token-of-drains",
+    },
     host_key=b"private-part-of-sshd",
     agent=AgentCredentials(b"certificate", b"private-part-of-agent", b"token-for-agent", b"token-for-metrics"),
 )

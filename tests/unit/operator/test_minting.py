@@ -37,7 +37,7 @@ def condor_signature(signing_key: bytes, signed: bytes) -> bytes:
     return hmac.new(expanded, signed, hashlib.sha256).digest()
 
 
-@pytest.mark.parametrize("role", ["submitter", "executor", "monitor"])
+@pytest.mark.parametrize("role", ["submitter", "executor", "monitor", "drain"])
 def test_a_token_is_what_htcondor_would_sign(role: str) -> None:
     key = new_signing_key()
     token = new_token(key, role, DOMAIN)
@@ -49,9 +49,10 @@ def test_a_token_is_what_htcondor_would_sign(role: str) -> None:
     assert signature == condor_signature(key, token.rpartition(b".")[0])
 
 
-def test_no_scope_lets_anybody_submit_or_administrate() -> None:
-    levels = {level for scopes in minting.SCOPES.values() for level in scopes}
+def test_no_scope_lets_anybody_submit_and_one_alone_administrates() -> None:
+    levels = {level for role, scopes in minting.SCOPES.items() for level in scopes if role != "drain"}
     assert levels <= {"ADVERTISE_SCHEDD", "ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"}
+    assert minting.SCOPES["drain"] == ("ADMINISTRATOR", "READ")
     assert "ADVERTISE_SCHEDD" not in minting.SCOPES["executor"]
     assert "ADVERTISE_STARTD" not in minting.SCOPES["submitter"]
     assert minting.SCOPES["monitor"] == ("READ",)
@@ -82,6 +83,30 @@ def test_a_lost_token_is_minted_from_the_key_that_is_there() -> None:
     assert second.signing_keys == first.signing_keys
     assert second.tokens["submitter"] == first.tokens["submitter"]
     assert token_is_good(second.tokens["executor"], first.signing_keys["executor"], "executor", DOMAIN)
+
+
+def test_a_pool_from_before_drains_gets_what_it_lacks_and_keeps_the_rest() -> None:
+    first = complete_credentials(NAMES, Children(), ssh=True)
+    before = children(first)
+    for name, key in ((NAMES.signing_keys, "drain"), (NAMES.agent, "drain-token")):
+        secret = before.get(SECRET, name)
+        assert secret is not None
+        del secret["data"][key]
+    second = complete_credentials(NAMES, before, ssh=True)
+    assert token_is_good(second.tokens["drain"], second.signing_keys["drain"], "drain", DOMAIN)
+    for old, new in ((first.signing_keys, second.signing_keys), (first.tokens, second.tokens)):
+        assert {role: new[role] for role in old if role != "drain"} == {
+            role: old[role] for role in old if role != "drain"
+        }
+    assert (second.agent, second.host_key) == (first.agent, first.host_key)
+
+
+def test_what_drains_is_the_agents_alone() -> None:
+    secrets = {obj["metadata"]["name"]: obj["data"] for obj in build_credentials(make_context({}))}
+    token = base64.b64encode(b"token-of-drains").decode()
+    assert {name for name, data in secrets.items() if token in data.values()} == {NAMES.agent}
+    assert secrets[NAMES.agent]["drain-token"] == token
+    assert NAMES.token("drain") not in secrets
 
 
 def test_a_lost_key_ends_the_tokens_made_with_it() -> None:

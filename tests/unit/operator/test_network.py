@@ -72,10 +72,10 @@ def members(peer: dict[str, Any]) -> str:
     ("role", "direction", "others"),
     [
         ("manager", "ingress", {"submitter", "executor"}),
-        ("manager", "egress", {"submitter"}),
+        ("manager", "egress", {"submitter", "executor"}),
         ("submitter", "ingress", {"manager", "executor"}),
         ("submitter", "egress", {"manager", "executor"}),
-        ("executors", "ingress", {"submitter"}),
+        ("executors", "ingress", {"manager", "submitter"}),
         ("executors", "egress", {"manager", "submitter"}),
     ],
 )

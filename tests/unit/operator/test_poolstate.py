@@ -5,18 +5,24 @@ import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from condorpool_agent.collector import Collector, UnavailableError
-from condorpool_agent.credentials import Credentials
+from condorpool_agent.credentials import DRAIN_FILE, Credentials
+from condorpool_agent.draining import Drainer
 from condorpool_agent.server import Interface, Server
 from condorpool_agent.state import build_state
 from condorpool_operator import poolstate
 from condorpool_operator.minting import new_certificate
 from condorpool_operator.poolstate import (
+    HURRY_SECONDS,
+    LEASE_SECONDS,
     LEAST_SECONDS,
     LONGEST_SECONDS,
     SILENCE_SECONDS,
@@ -28,13 +34,17 @@ from condorpool_operator.poolstate import (
     Target,
     read_state,
 )
-from condorpool_operator.seen import Jobs, Sight, Slots, State
+from condorpool_operator.seen import Executor, Jobs, Sight, Slots, State
 
 KEY = ("physics", "demo")
 TARGET = Target("demo-manager", b"f", "t")
 ALL = frozenset({"demo-manager", "demo-submitter-0", "demo-cpu-0"})
 ONE = State({"cpu": Slots(4, 0, 0)}, Jobs(0, 0, 0), ALL)
 BUSY = State({"cpu": Slots(4, 1, 0)}, Jobs(0, 1, 0), ALL)
+
+
+def gaps(times: list[float]) -> list[float]:
+    return [later - earlier for earlier, later in pairwise(times)]
 
 
 class Agents:
@@ -53,7 +63,7 @@ class Agents:
         if self.says is None:
             raise AgentError("nobody")
         self.meanwhile()
-        new = str(hash((tuple(self.says.slots.items()), self.says.jobs, self.says.present)))
+        new = str(self.says)
         return (None if new == tag else self.says), new
 
     def sight(self, expected: frozenset[str] = ALL, target: Target | None = TARGET) -> Sight:
@@ -82,9 +92,8 @@ async def test_what_an_agent_says_is_known_and_told_once(agents: Agents) -> None
 async def test_questions_grow_rare_while_nothing_changes(agents: Agents) -> None:
     agents.sight()
     await agents.run(600)
-    gaps = [later - earlier for earlier, later in zip(agents.asked, agents.asked[1:], strict=False)]
-    assert gaps[-1] == LONGEST_SECONDS
-    assert gaps == sorted(gaps)
+    assert gaps(agents.asked)[-1] == LONGEST_SECONDS
+    assert gaps(agents.asked) == sorted(gaps(agents.asked))
     agents.says = BUSY
     await agents.run(200)
     assert len(agents.told) == 2
@@ -98,8 +107,7 @@ async def test_nobody_is_asked_more_often_than_every_quarter_of_a_minute(agents:
         agents.sight(target=None)
         agents.sight()
         await agents.run(3)
-    gaps = [later - earlier for earlier, later in zip(agents.asked, agents.asked[1:], strict=False)]
-    assert min(gaps) >= LEAST_SECONDS
+    assert min(gaps(agents.asked)) >= LEAST_SECONDS
     assert len(agents.told) <= len(agents.asked)
 
 
@@ -113,6 +121,96 @@ async def test_the_queues_jitter_leaves_the_least_time(agents: Agents) -> None:
     assert early is not None
     assert early * 0.9 >= LEAST_SECONDS - 1
     assert len(agents.asked) == 1
+
+
+FREE = Executor(claimed=0, drain=None, drained=False, drain_since=None, started=1000)
+DRAINING = Executor(claimed=1, drain="ours", drained=False, drain_since=2000, started=1000)
+DRAINED = replace(DRAINING, claimed=0, drained=True)
+
+
+class TestHurry:
+    async def test_makes_questions_frequent_for_a_while(self, agents: Agents) -> None:
+        agents.sight()
+        await agents.run(300)
+        agents.asked.clear()
+        agents.poller.hurry(KEY)
+        await agents.run(LEASE_SECONDS)
+        assert set(gaps(agents.asked)) == {HURRY_SECONDS}
+        agents.poller.hurry(KEY)
+        await agents.run(LEASE_SECONDS)
+        assert set(gaps(agents.asked)) == {HURRY_SECONDS}
+        agents.asked.clear()
+        await agents.run(100)
+        assert min(gaps(agents.asked)) >= LEAST_SECONDS
+
+    async def test_is_asked_of_the_queue_once(self, agents: Agents, monkeypatch: pytest.MonkeyPatch) -> None:
+        added: list[object] = []
+        agents.sight()
+        monkeypatch.setattr(agents.poller._queue, "add", added.append)
+        for _ in range(3):
+            agents.poller.hurry(KEY)
+        assert added == [KEY]
+
+    async def test_of_a_pool_that_nobody_follows_is_nothing(self, agents: Agents) -> None:
+        agents.poller.hurry(KEY)
+        assert await agents.poller._ask(KEY) is None
+
+    async def test_tells_of_drains_at_once(self, agents: Agents) -> None:
+        agents.sight()
+        await agents.run(300)
+        agents.poller.hurry(KEY)
+        for one in (DRAINING, DRAINED, FREE, replace(FREE, started=3000)):
+            agents.told.clear()
+            agents.says = replace(ONE, executors={"demo-cpu-0": one})
+            began = agents.now
+            await agents.run(HURRY_SECONDS)
+            assert len(agents.told) == 1
+            assert agents.told[0] - began <= HURRY_SECONDS
+            state = agents.sight().state
+            assert state is not None
+            assert state.executors == {"demo-cpu-0": one}
+
+    async def test_tells_nobody_of_jobs_that_come_and_go(self, agents: Agents) -> None:
+        agents.says = replace(ONE, executors={"demo-cpu-0": FREE})
+        agents.sight()
+        await agents.run(300)
+        agents.poller.hurry(KEY)
+        agents.told.clear()
+        agents.says = replace(ONE, executors={"demo-cpu-0": replace(FREE, claimed=1)})
+        await agents.run(10)
+        assert agents.told == []
+        assert agents.sight().state == agents.says
+
+    async def test_gives_status_no_more_figures_than_before(self, agents: Agents) -> None:
+        agents.sight()
+        agents.poller.hurry(KEY)
+        figures: list[tuple[float, Jobs]] = []
+        for step in range(50):
+            busy = BUSY if step % 2 else ONE
+            agents.says = replace(busy, executors={"demo-cpu-0": replace(DRAINING, drain_since=step)})
+            await agents.run(1)
+            state = agents.sight().state
+            assert state is not None
+            if not figures or figures[-1][1] != state.jobs:
+                figures.append((agents.now, state.jobs))
+        assert len(figures) > 2
+        assert min(gaps([moment for moment, _ in figures])) >= LEAST_SECONDS
+        assert len(agents.told) > len(figures)
+
+    async def test_loses_no_figures_when_it_is_over(self, agents: Agents) -> None:
+        agents.sight()
+        agents.poller.hurry(KEY)
+        await agents.run(LEASE_SECONDS - 7)
+        agents.says = BUSY
+        await agents.run(HURRY_SECONDS)
+        last = replace(BUSY, jobs=Jobs(5, 5, 5))
+        agents.says = last
+        await agents.run(HURRY_SECONDS)
+        held_back = agents.sight().state
+        assert held_back is not None
+        assert held_back.jobs == BUSY.jobs
+        await agents.run(2 * LEAST_SECONDS)
+        assert agents.sight().state == last
 
 
 class TestSilence:
@@ -241,12 +339,16 @@ class Recorded(Collector):
     def __init__(self) -> None:
         super().__init__("", dict)
         self.silent = False
+        self.more: dict[str, Any] = {}
+        """What the ad of a third executor says, if there is one."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self, *, anew: bool = False) -> dict[str, Any]:
         if self.silent:
             raise UnavailableError("no")
         ads = json.loads(RECORDED.read_text())
-        return build_state(ads, max(ad["LastHeardFrom"] for ad in ads))
+        now = max(ad["LastHeardFrom"] for ad in ads)
+        third = {"MyType": "Machine", "Machine": "demo-cpu-2.x", "Name": "slot1@demo-cpu-2.x", "LastHeardFrom": now}
+        return build_state([*ads, third | self.more] if self.more else ads, now)
 
 
 class TestClient:
@@ -257,7 +359,9 @@ class TestClient:
         for name, content in files.items():
             (tmp_path / name).write_bytes(content)
         credentials, collector = Credentials(tmp_path, tmp_path / "private"), Recorded()
-        server = Server(("127.0.0.1", 0), Interface(credentials, collector, tmp_path / "check.sock"), credentials)
+        drainer = Drainer(collector, "", partial(credentials.environment, DRAIN_FILE))
+        interface = Interface(credentials, collector, drainer, tmp_path / "check.sock")
+        server = Server(("127.0.0.1", 0), interface, credentials)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         monkeypatch.setattr(poolstate, "AGENT_PORT", server.server_address[1])
         yield collector, Target.of("127.0.0.1", certificate, b"t")
@@ -271,6 +375,10 @@ class TestClient:
             {"cpu": Slots(6, 6, 2)},
             Jobs(0, 6, 2),
             frozenset({"demo-manager", "demo-submitter-0", "demo-cpu-0", "demo-cpu-1"}),
+            executors={
+                "demo-cpu-0": Executor(4, None, drained=False, drain_since=None, started=1795569926),
+                "demo-cpu-1": Executor(2, None, drained=False, drain_since=None, started=1795569926),
+            },
         )
         assert await client.ask(agent[1], tag) == (None, tag)
         await client.close()
@@ -316,6 +424,35 @@ class TestClient:
         assert findings == [ConfigFinding("50-00-a-b", 3, "START", "must be an expression")]
         assert asked == [{"role": "executor", "files": {"50-00-a-b": "START = (((\n"}}]
 
+    async def test_orders_drains_and_their_end(self, agent: tuple[Recorded, Target]) -> None:
+        client, (collector, target) = AgentClient(), agent
+        ours = {"Draining": True, "DrainReason": "condorpool: x", "LastDrainStartTime": 1700, "State": "Drained"}
+        collector.more = ours
+        assert await client.drain(target, "demo-cpu-2", "scale-in") == "ours"
+        assert await client.drain(target, "demo-cpu-2", "scale-in", quick=True) == "ours"
+        state, _ = await client.ask(target, "")
+        assert state is not None
+        assert state.executors["demo-cpu-2"] == Executor(0, "ours", drained=True, drain_since=1700, started=0)
+        collector.more = ours | {"DrainReason": "by root"}
+        assert await client.drain(target, "demo-cpu-2", "scale-in") == "foreign"
+        with pytest.raises(AgentError, match="409"):
+            await client.undrain(target, "demo-cpu-2")
+        collector.more = {"State": "Unclaimed"}
+        await client.undrain(target, "demo-cpu-2")
+        await client.close()
+
+    @pytest.mark.parametrize(
+        ("pod", "reason", "message"),
+        [("demo-cpu-9", "x", "404"), ("demo-cpu-0", "a\nb", "400"), ("demo-cpu-0", "x", "503")],
+    )
+    async def test_tells_that_a_drain_was_not_begun(
+        self, agent: tuple[Recorded, Target], pod: str, reason: str, message: str
+    ) -> None:
+        client = AgentClient()
+        with pytest.raises(AgentError, match=message):
+            await client.drain(agent[1], pod, reason)
+        await client.close()
+
     async def test_takes_an_absent_checker_for_silence(self, agent: tuple[Recorded, Target]) -> None:
         client = AgentClient()
         with pytest.raises(AgentError, match="503"):
@@ -331,6 +468,18 @@ class TestClient:
         with pytest.raises(AgentError):
             await client.ask(Target(host, b"f" * 32, "t"), "")
         await client.close()
+
+
+def test_an_agent_from_before_drains_tells_of_none() -> None:
+    startd = {"stale": False, "claimed": 2, "started": 7}
+    said = {
+        "executors": {"d-0": startd, "d-1": startd | {"stale": True}},
+        "daemons": [],
+        "groups": {},
+        "jobs": {"idle": 0, "running": 0, "held": 0},
+    }
+    found = read_state(json.dumps(said).encode())
+    assert found.executors == {"d-0": Executor(2, None, drained=False, drain_since=None, started=7)}
 
 
 @pytest.mark.parametrize(
