@@ -7,7 +7,16 @@ from typing import Any
 Ad = Mapping[str, Any]
 
 _ATTRIBUTES = (
-    *("MyType", "Name", "Machine", "LastHeardFrom", "DaemonStartTime", "MyAddress", "CondorPoolUpdateInterval"),
+    *(
+        "MyType",
+        "Name",
+        "Machine",
+        "LastHeardFrom",
+        "MyCurrentTime",
+        "DaemonStartTime",
+        "MyAddress",
+        "CondorPoolUpdateInterval",
+    ),
     *("StatsLastUpdateTime", "StatsLifetime"),
     *("CondorPoolGroup", "TotalSlotCpus", "Cpus", "State", "Activity", "Draining", "PartitionableSlot"),
     "CondorPoolBrokenMounts",

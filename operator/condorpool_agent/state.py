@@ -20,6 +20,8 @@ STALE_SECONDS = 300
 """A daemon that said nothing for so long has missed five updates and more; the collector itself forgets it after 900 s."""
 DRAIN_MARK = "condorpool:"
 """What the reason of a drain begins with that the agent has begun; any other drain is somebody else's."""
+SKEW_SECONDS = 60
+"""Between two clocks, from which on one counts as wrong: by an executor's own clock its drain may seem to have lasted too long."""
 STALE_UPDATES = 2.5
 """A startd says how often it speaks, and the negotiator gives it no job once so many updates are missing."""
 
@@ -112,12 +114,19 @@ def _drain(ad: Ad) -> dict[str, Any]:
     if not ad.get("Draining"):
         return {"drain": None, "drained": False, "drainSince": None, "drainRequest": None}
     since, request = ad.get("LastDrainStartTime"), ad.get("DrainingRequestId")
+    fast = _clock_error(ad)
     return {
         "drain": "ours" if str(ad.get("DrainReason", "")).startswith(DRAIN_MARK) else "foreign",
         "drained": True,
-        "drainSince": since if isinstance(since, int) else None,
+        "drainSince": since - fast if isinstance(since, int) else None,
         "drainRequest": str(request) if request is not None else None,
     }
+
+
+def _clock_error(ad: Ad) -> int:
+    """Return the seconds by which a startd's clock is ahead of the collector's; none where it is no more than an ad may be under way."""
+    ahead = int(ad.get("MyCurrentTime", 0)) - int(ad.get("LastHeardFrom", 0)) if "MyCurrentTime" in ad else 0
+    return ahead if abs(ahead) > SKEW_SECONDS else 0
 
 
 def _add_slot(executor: dict[str, Any], ad: Ad) -> None:

@@ -12,8 +12,7 @@ from .errors import ApiError
 from .kinds import CLAIM, DEPLOYMENT, STATEFUL_SET
 from .kube import Kube
 from .observe import Children
-from .podhealth import REJOINING_SECONDS, VAGUE, Finding, Since, works
-from .snapshot import is_outdated
+from .podhealth import REJOINING_SECONDS, VAGUE, Finding, Since, is_outdated, works
 
 Obj = Mapping[str, Any]
 

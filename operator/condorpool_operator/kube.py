@@ -169,9 +169,11 @@ class Kube:
             for event in page["items"] or ():
                 yield event
 
-    async def list_metadata(self, kind: Kind, namespace: str | None, selector: str) -> AsyncIterator[dict[str, Any]]:
-        """Yield the metadata of the objects that a label selector selects."""
-        async for page in self._pages(kind, namespace, {"labelSelector": selector}, METADATA_LIST):
+    async def list_metadata(
+        self, kind: Kind, namespace: str | None, selector: str, fields: str = ""
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the metadata of the objects that a label selector and a field selector select."""
+        async for page in self._pages(kind, namespace, _selectors(selector, fields), METADATA_LIST):
             for item in page["items"] or ():
                 yield item["metadata"]
 
@@ -181,14 +183,14 @@ class Kube:
         return str(listing["metadata"]["resourceVersion"])
 
     async def watch_metadata(
-        self, kind: Kind, namespace: str | None, selector: str, version: str
+        self, kind: Kind, namespace: str | None, selector: str, version: str, fields: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the metadata of every object of a kind that changes after a version, contents unread, until the server ends it.
+        """Yield the metadata of every selected object that changes after a version, contents unread, until the server ends it.
 
         Bookmarks are yielded too: they have a resourceVersion and no name. ApiError 410 where the version is too old.
         """
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
-        query |= {"labelSelector": selector} if selector else {}
+        query |= _selectors(selector, fields)
         response = await self._request("GET", kind.path(namespace), query, accept=METADATA_ONLY, seconds=WATCH_SECONDS)
         try:
             async for line in _lines(response):
@@ -245,6 +247,11 @@ class Kube:
         if response.status >= 400:
             raise await _refusal(response)
         return response
+
+
+def _selectors(labels: str, fields: str) -> dict[str, str]:
+    given = {"labelSelector": labels, "fieldSelector": fields}
+    return {key: text for key, text in given.items() if text}
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -189,6 +190,7 @@ def _slim(kind: Kind, obj: Obj) -> Obj:
         "apiVersion": obj["apiVersion"],
         "kind": obj["kind"],
         "metadata": {key: meta[key] for key in kept if key in meta},
+        "spec": {"nodeName": sys.intern(obj.get("spec", {}).get("nodeName", ""))},
         "status": _slim_status(obj.get("status", {})),
     }
 
@@ -200,15 +202,16 @@ def _slim_status(status: Obj) -> Obj:
     """
     statuses = status.get("containerStatuses") or ()
     conditions = {one["type"]: one for one in status.get("conditions", ())}
-    ready, host = conditions.get("Ready"), status.get("hostIP")
+    ready = conditions.get("Ready")
+    addresses: Obj = {key: status[key] for key in ("hostIP", "podIP") if key in status}
     if ready is not None and ready["status"] == "True":
         kept = {key: ready[key] for key in ("type", "status", "lastTransitionTime") if key in ready}
         names = [{"name": one["name"], "ready": one["ready"]} for one in statuses]
         several = {"containerStatuses": names} if len(names) > 1 else {}
-        return {"conditions": [kept], "hostIP": host, **several}
+        return {"conditions": [kept], **addresses, **several}
     return {
         "conditions": [conditions[kind] for kind in TELLING_CONDITIONS if kind in conditions],
-        "hostIP": host,
+        **addresses,
         "phase": status.get("phase"),
         "containerStatuses": [{key: one[key] for key in TELLING_FIELDS if key in one} for one in statuses],
     }

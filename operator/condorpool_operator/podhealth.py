@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import naming
+from . import labels, naming
 from .api.status import Reason
-from .labels import COMPONENT
 from .seen import Fault
 
 Obj = Mapping[str, Any]
@@ -83,6 +82,22 @@ class Finding:
         return Fault(self.reason, f"{self.subject}: {self.text} ({self.command})")
 
 
+def name_of(pod: Obj) -> str:
+    """Return a pod's name."""
+    return str(pod["metadata"]["name"])
+
+
+def ordinal(pod: Obj) -> int:
+    """Return a pod's place in its StatefulSet."""
+    return int(name_of(pod).rpartition("-")[2])
+
+
+def is_outdated(pod: Obj, stateful_set: Obj) -> bool:
+    """Return whether a pod was made from another template than the StatefulSet's, in what only a new pod can take on."""
+    wanted = stateful_set["spec"]["template"]["metadata"]["annotations"][labels.TEMPLATE_HASH]
+    return bool(pod["metadata"].get("annotations", {}).get(labels.TEMPLATE_HASH) != wanted)
+
+
 def is_terminating(pod: Obj) -> bool:
     """Return whether a pod was told to end: an executor drains from then on."""
     return "deletionTimestamp" in pod["metadata"]
@@ -91,6 +106,11 @@ def is_terminating(pod: Obj) -> bool:
 def is_ready(pod: Obj) -> bool:
     """Return whether the kubelet calls a pod ready."""
     return _condition(pod, "Ready").get("status") == "True"
+
+
+def runs(pod: Obj) -> bool:
+    """Return whether a container of a pod runs."""
+    return is_ready(pod) or any("running" in one.get("state", {}) for one in pod["status"].get("containerStatuses", ()))
 
 
 def works(pod: Obj) -> bool:
@@ -245,7 +265,7 @@ def _not_ready(pod: Obj, unready: Sequence[Obj], since: Since) -> tuple[Ailment 
 
 
 def _silence(pod: Obj, container: str) -> Ailment:
-    component = pod["metadata"]["labels"].get(COMPONENT)
+    component = pod["metadata"]["labels"].get(labels.COMPONENT)
     if component == naming.MANAGER:
         text = "collector and negotiator do not answer: its log says why"
         return Ailment(Reason.NOT_ANSWERING, text, _LOGS, container)

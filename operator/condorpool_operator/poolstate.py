@@ -184,6 +184,7 @@ def read_state(body: bytes) -> State:
             pod: tuple(names) for pod, startd in said["executors"].items() if (names := startd.get("brokenMounts"))
         },
         executors=executors,
+        drains=all("drained" in startd for startd in said["executors"].values()),
     )
 
 
@@ -195,7 +196,7 @@ def _executor(startd: Mapping[str, Any]) -> Executor:
         drain=_DRAINS[startd.get("drain")],
         drained=startd.get("drained") is True,
         drain_since=None if since is None else int(since),
-        started=int(startd["started"]),
+        host=str(startd["address"]).removeprefix("<").partition(":")[0],
     )
 
 

@@ -6,6 +6,7 @@ It may be stopped between any two calls: every step starts from what the API ser
 import logging
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -21,11 +22,13 @@ from .builders.network import policy_kind
 from .configcheck import ConfigChecker, Judge
 from .diagnosis import diagnose
 from .discovery import CalicoApi
+from .drains import Plan, plan_group
 from .errors import ApiError, PoolInvalidError
-from .kinds import CONDOR_POOL
+from .kinds import CONDOR_POOL, STATEFUL_SET
 from .kube import Kube
 from .minting import complete_credentials
 from .naming import Names
+from .nodes import Nodes
 from .observe import Children, Observer
 from .podhealth import refuses_configuration
 from .pool import Pool, PoolKey
@@ -34,7 +37,7 @@ from .problems import NAMESPACE_ENDS, reason_of, unreadable, unseen_problems
 from .references import check_mounts, place_of, read_accounts, read_configs, referenced
 from .refresh import refresh_pods
 from .remains import end_with_namespace, hurry, namespace_ends
-from .replace import replace_outdated
+from .replace import order, replace_pods
 from .seen import Problem, Sight
 from .settings import Settings
 from .snapshot import agent_is_ready, daemons_of, observe_pool
@@ -63,6 +66,7 @@ class Reconciler:
         calico: CalicoApi,
         agents: AgentClient,
         poller: Poller,
+        nodes: Nodes,
     ) -> None:
         self._kube = kube
         self._settings = settings
@@ -70,6 +74,7 @@ class Reconciler:
         self._calico = calico
         self._agents = agents
         self._poller = poller
+        self._nodes = nodes
         self._checker = ConfigChecker()
         self._observer = Observer(kube, calico, settings.namespaces)
         self._hasher = PasswordHasher()
@@ -133,14 +138,17 @@ class Reconciler:
             problem = unreadable(error)
             return await self._conclude(obj, unreadable_status(problem, generation, previous, now), [problem], math.inf)
         problems += unseen_problems(children.unseen)
-        more, later = await self._converge(context, children, complete=not problems)
+        sight = self._sight(context, children)
+        plans = _plans(context, children, sight, self._nodes.cordoned)
+        sizes = {name: plan.replicas for name, plan in plans.items()}
+        context = replace(context, replicas=sizes)
+        more, later = await self._converge(context, children, plans, complete=not problems)
         problems += more
         if any(problem.condition is ConditionType.NETWORK_POLICY_ENFORCED for problem in problems):
             await self._look_at_calico()
         problems += self._not_as_asked(pool)
-        sight = self._sight(context, children)
         findings, again = await diagnose(self._kube, context, children)
-        seen = observe_pool(context, children, problems, sight, findings)
+        seen = observe_pool(context, children, problems, sight, findings, plans)
         status = compute_status(generation, seen, previous, now)
         return await self._conclude(obj, status, problems, min(later, again, sight.look_again))
 
@@ -195,8 +203,10 @@ class Reconciler:
 
         return judge
 
-    async def _converge(self, context: Context, children: Children, *, complete: bool) -> tuple[list[Problem], float]:
-        """Apply, let pods see new files, remove what is no longer wanted if nothing failed, then replace outdated executors.
+    async def _converge(
+        self, context: Context, children: Children, plans: Mapping[str, Plan], *, complete: bool
+    ) -> tuple[list[Problem], float]:
+        """Apply, let pods see new files, remove what is no longer wanted if nothing failed, then empty and replace executors.
 
         Return what went wrong, and after how many seconds there is more to do.
         """
@@ -210,11 +220,18 @@ class Reconciler:
         try:
             if complete and not problems:
                 later = await prune(self._kube, context.pool, desired, children, datetime.now(UTC))
-            await replace_outdated(self._kube, context.pool, context.names, children)
+            await replace_pods(self._kube, context.pool, context.names, children, plans.values())
         except ApiError as error:
             what = f"an object could not be deleted: {error.message}"
             problems.append(Problem(ConditionType.EXECUTORS_READY, reason_of(error), what))
+        await self._order(context, plans)
         return problems, later
+
+    async def _order(self, context: Context, plans: Mapping[str, Plan]) -> None:
+        """Tell the agent what is planned, and have the poller look soon at what comes of it."""
+        if any(plan.under_way for plan in plans.values()):
+            await order(self._agents, _target(context.names, context.credentials), plans.values())
+            self._poller.hurry((context.pool.namespace, context.pool.name))
 
     async def _look_at_calico(self) -> None:
         """Begin anew, with the other kind, where policies failed because Calico's API has just come or gone."""
@@ -255,6 +272,17 @@ class Reconciler:
 def _target(names: Names, credentials: Credentials) -> Target:
     """Return where and how a pool's agent is asked."""
     return Target.of(names.manager_host, credentials.agent.certificate, credentials.agent.token)
+
+
+def _plans(context: Context, children: Children, sight: Sight, cordoned: frozenset[str] | None) -> dict[str, Plan]:
+    """Return by group what is to be done about its executors."""
+    now = datetime.now(UTC).timestamp()
+    plans = {}
+    for group in context.pool.spec.groups:
+        stateful_set = children.get(STATEFUL_SET, context.names.group(group.name))
+        pods = children.pods(naming.EXECUTOR, group.name)
+        plans[group.name] = plan_group(group, stateful_set, pods, sight.state, sight.absent, cordoned, now)
+    return plans
 
 
 def _now() -> str:

@@ -39,7 +39,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Group:
-    """One executor group: pods wanted, ready with the current template, draining, and outdated; names of those that are ready."""
+    """One executor group: pods wanted; ready with the current template and not draining; draining; outdated; names of all ready ones."""
 
     name: str
     desired: int
@@ -48,6 +48,12 @@ class Group:
     outdated: int
     pods: frozenset[str] = frozenset()
     fault: Fault | None = None
+    held_back: int = 0
+    """Those that are ready, of the current template and wanted, and drain all the same: somebody keeps jobs away from them."""
+    leaving: int = 0
+    """Those that are on their way out, and were not told to end yet."""
+    foreign: frozenset[str] = frozenset()
+    """Names of outdated ones that somebody else drains."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +76,18 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """An executor as the collector knows it: slots that are claimed, and the drain that it is under.
-
-    `drain` is the agent's own or somebody else's, and None for an executor that ends because its pod was told to. `drained` means that
-    nothing of it is claimed or busy any more, and that it takes no job until the drain is ended. `drain_since` and `started` (when its
-    startd began, which forgets drains) are in seconds since the epoch.
-    """
+    """One executor as the collector knows it."""
 
     claimed: int
-    drain: Literal["ours", "foreign"] | None
-    drained: bool
-    drain_since: int | None
-    started: int
+    """CPUs that jobs have."""
+    drain: Literal["ours", "foreign"] | None = None
+    """Who asked for it to be drained."""
+    drained: bool = False
+    """Whether it has no job and takes none."""
+    drain_since: int | None = None
+    """When its drain began, in seconds since the epoch."""
+    host: str = ""
+    """IP address of its pod."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,9 @@ class State:
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of the mounts that are broken, by executor."""
     executors: Mapping[str, Executor] = field(default_factory=dict)
-    """Those that the collector has heard lately, by pod."""
+    """The executors that the collector has heard lately, by pod."""
+    drains: bool = True
+    """Whether the agent can drain executors; that of an older image cannot."""
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import labels, naming
+from . import naming
 from .api.status import ConditionType, Reason
 from .api.v1alpha1 import ExecutorGroup
 from .builders.context import Context
 from .builders.executors import replicas
 from .builders.pods import AGENT
+from .drains import Plan
 from .kinds import CALICO_POLICY, CLAIM, DEPLOYMENT, NETWORK_POLICY, SERVICE, STATEFUL_SET
 from .observe import Children
-from .podhealth import Finding, is_ready, is_terminating, works
+from .podhealth import Finding, is_outdated, is_ready, is_terminating, name_of, ordinal, works
 from .seen import Fault, Group, Observation, Problem, Sight, Workload
 
 Obj = Mapping[str, Any]
 
 MODE_OF_KIND = {CALICO_POLICY: "Calico", NETWORK_POLICY: "Kubernetes", None: "Disabled"}
 """The mode of network policies in status, by the kind in effect."""
-
-
-def is_outdated(pod: Obj, stateful_set: Obj) -> bool:
-    """Return whether a pod was made from another template than the StatefulSet's, in what only a new pod can take on."""
-    wanted = stateful_set["spec"]["template"]["metadata"]["annotations"][labels.TEMPLATE_HASH]
-    return bool(pod["metadata"].get("annotations", {}).get(labels.TEMPLATE_HASH) != wanted)
 
 
 def agent_is_ready(children: Children) -> bool:
@@ -42,13 +37,22 @@ def daemons_of(context: Context, children: Children) -> frozenset[str]:
     """Return the names by which the collector ought to know the daemons of all pods that are ready."""
     workloads = (_manager(children, context), _submitter(children, context))
     names = {workload.daemon for workload in workloads if workload.ready}
-    return frozenset(names.union(*(_group(children, context, group, {}).pods for group in context.pool.spec.groups)))
+    executors = {name_of(pod) for pod in children.pods(naming.EXECUTOR) if is_ready(pod) and not is_terminating(pod)}
+    return frozenset(names | executors)
 
 
 def observe_pool(
-    context: Context, children: Children, problems: Iterable[Problem], sight: Sight, findings: Mapping[str, Finding]
+    context: Context,
+    children: Children,
+    problems: Iterable[Problem],
+    sight: Sight,
+    findings: Mapping[str, Finding],
+    plans: Mapping[str, Plan],
 ) -> Observation:
-    """Return what status needs to know of a valid pool; `findings` are by the name of the workload whose pods they are about."""
+    """Return what status needs to know of a valid pool.
+
+    `findings` are by the name of the workload whose pods they are about, `plans` by the name of the group.
+    """
     names, ssh = context.names, context.pool.spec.submitter.ssh
     faults = {name: one.told for name, one in findings.items()}
     refused = {name for name, fault in faults.items() if fault.reason is Reason.CONFIG_REFUSED}
@@ -57,7 +61,10 @@ def observe_pool(
     return Observation(
         manager=_with(_manager(children, context), faults.get(names.manager)),
         submitter=_with(_submitter(children, context), faults.get(names.submitter)),
-        groups=tuple(_group(children, context, group, faults) for group in context.pool.spec.groups),
+        groups=tuple(
+            _group(children, context, group, sight, plans[group.name], faults.get(names.group(group.name)))
+            for group in context.pool.spec.groups
+        ),
         problems=tuple(problems),
         image=context.image,
         policy_mode=MODE_OF_KIND[context.policy_kind],
@@ -112,21 +119,29 @@ def _submitter(children: Children, context: Context) -> Workload:
     return Workload(ready=False, message=message, daemon=pod)
 
 
-def _group(children: Children, context: Context, group: ExecutorGroup, faults: Mapping[str, Fault]) -> Group:
+def _group(
+    children: Children, context: Context, group: ExecutorGroup, sight: Sight, plan: Plan, fault: Fault | None
+) -> Group:
     live = children.get(STATEFUL_SET, context.names.group(group.name))
     pods = children.pods(naming.EXECUTOR, group.name)
     staying = [pod for pod in pods if not is_terminating(pod)]
-    outdated = [pod for pod in staying if live is not None and is_outdated(pod, live)]
-    ready = [pod for pod in staying if is_ready(pod) and pod not in outdated]
-    desired = replicas(group)
+    wanted = [pod for pod in staying if ordinal(pod) < replicas(group)]
+    outdated = [pod for pod in wanted if live is not None and is_outdated(pod, live)]
+    ready = [pod for pod in wanted if is_ready(pod) and pod not in outdated]
+    executors = {} if sight.state is None else sight.state.executors
+    drained = {name for name, executor in executors.items() if executor.drain is not None}
+    serving = [pod for pod in ready if name_of(pod) not in drained]
     return Group(
         name=group.name,
-        desired=desired,
-        ready=min(len(ready), desired),
-        draining=len(pods) - len(staying),
+        desired=replicas(group),
+        ready=len(serving),
+        draining=len(pods) - len(staying) + sum(name_of(pod) in drained for pod in staying),
         outdated=len(outdated),
-        pods=frozenset(pod["metadata"]["name"] for pod in ready),
-        fault=faults.get(context.names.group(group.name)),
+        pods=frozenset(name_of(pod) for pod in ready),
+        fault=fault,
+        held_back=len(ready) - len(serving),
+        leaving=len(plan.leaving),
+        foreign=plan.foreign,
     )
 
 

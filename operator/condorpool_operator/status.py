@@ -3,7 +3,7 @@
 Every condition carries the generation that it is about, so that `kubectl wait` never takes yesterday's Ready for today's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ def compute_status(generation: int, observation: Observation, previous: Mapping[
         ConditionType.USERS_VALID: _Finding("True", Reason.RESOLVED, "all keys and passwords of users were read"),
         ConditionType.MANAGER_READY: _workload(observation.manager),
         ConditionType.SUBMITTER_READY: _workload(observation.submitter),
-        ConditionType.EXECUTORS_READY: _groups(observation.groups),
+        ConditionType.EXECUTORS_READY: _groups(observation.groups, silent=observation.sight.silent),
         ConditionType.NETWORK_POLICY_ENFORCED: _policies(observation.policy_mode),
         ConditionType.STATE_KNOWN: _state_known(observation, previous),
     }
@@ -161,10 +161,13 @@ def _heard(
 
 
 def _not_in_collector(daemon: str, pods: frozenset[str]) -> _Finding:
-    named = ", ".join(sorted(pods)[:_MOST_NAMED])
-    others = f" and {len(pods) - _MOST_NAMED} more" if len(pods) > _MOST_NAMED else ""
-    message = f"the collector has not heard of {daemon} of {named}{others}: see the daemon's lines in the pod's log"
+    message = f"the collector has not heard of {daemon} of {_named(pods)}: see the daemon's lines in the pod's log"
     return _Finding("False", Reason.NOT_IN_COLLECTOR, message)
+
+
+def _named(pods: Collection[str]) -> str:
+    others = f" and {len(pods) - _MOST_NAMED} more" if len(pods) > _MOST_NAMED else ""
+    return ", ".join(sorted(pods)[:_MOST_NAMED]) + others
 
 
 def _mounted(
@@ -269,15 +272,13 @@ def _policies(mode: str) -> _Finding:
     return _Finding("True", Reason.ENFORCED, f"{mode} policies are in place; {enforcer} enforces them")
 
 
-def _groups(groups: Iterable[Group]) -> _Finding:
+def _groups(groups: Iterable[Group], *, silent: bool) -> _Finding:
     parts, faults, outdated, missing = [], [], 0, 0
     for group in groups:
-        replaced = f", {group.outdated} to be replaced" if group.outdated else ""
-        draining = f", {group.draining} draining" if group.draining else ""
-        parts.append(f"{group.name}: {group.ready} of {group.desired} ready{replaced}{draining}")
+        parts.append(_progress(group, silent=silent))
         faults += [group.fault] if group.fault is not None else []
         outdated += group.outdated
-        missing += group.desired - group.ready
+        missing += group.desired - group.ready - group.held_back
     message = "; ".join(parts) or "no executors asked for"
     if faults and missing:
         first = min(faults, key=lambda fault: (fault.reason not in STALLING, fault.reason))
@@ -285,6 +286,17 @@ def _groups(groups: Iterable[Group]) -> _Finding:
     if outdated:
         return _Finding("False", Reason.ROLLING_OUT, message)
     return _Finding("False", Reason.PODS_NOT_READY, message) if missing else _Finding("True", Reason.AVAILABLE, message)
+
+
+def _progress(group: Group, *, silent: bool) -> str:
+    text = f"{group.name}: {group.ready} of {group.desired} ready"
+    text += f", {group.outdated} to be replaced" if group.outdated else ""
+    text += f", {group.draining} draining" if group.draining else ""
+    if group.leaving and silent:
+        text += f"; the pool's agent does not answer, so the {group.leaving} that are to leave wait for it"
+    if group.foreign:
+        text += f"; somebody else drains {_named(group.foreign)}: not replaced before condor_drain -cancel, or kubectl delete pod"
+    return text
 
 
 def _conditions(

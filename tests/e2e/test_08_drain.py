@@ -49,6 +49,14 @@ def wait_gone(pool: Pool, victim: Deleted, seconds: float) -> None:
     wait_for(f"the deleted pod {victim.pod} to go", look, seconds)
 
 
+def test_no_daemon_shortens_a_drain_by_itself(drain_pool: Pool) -> None:
+    for daemon in ("master", "startd"):
+        told = drain_pool.run(
+            drain_pool.executor("long"), "condor_config_val", f"-{daemon}", "SHUTDOWN_GRACEFUL_TIMEOUT"
+        )
+        assert told.strip() == "10 * 365 * 86400", daemon
+
+
 def test_status_tells_of_draining_executors(drain_pool: Pool, deleted: dict[str, Deleted]) -> None:
     def look() -> None:
         groups = {item["name"]: item for item in drain_pool.live()["status"]["executors"]}

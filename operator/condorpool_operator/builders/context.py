@@ -1,7 +1,7 @@
 """What the builders need besides the spec: everything that had to be read, made or looked up before."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .. import labels
@@ -55,6 +55,8 @@ class Context:
     accounts: tuple[Account, ...]
     policy_kind: Kind | None
     """Kind of the network policies in effect; None where there are none."""
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    """Sizes of StatefulSets by group, where they are not what the group asks for: executors at their end are not empty yet."""
 
     @property
     def image(self) -> str:

@@ -127,7 +127,7 @@ def _stateful_set(context: Context, group: ExecutorGroup, name: str, selector: d
         "kind": "StatefulSet",
         "metadata": context.metadata(name, naming.EXECUTOR, group.name),
         "spec": {
-            "replicas": replicas(group),
+            "replicas": context.replicas.get(group.name, replicas(group)),
             "serviceName": name,
             "podManagementPolicy": "Parallel",
             "updateStrategy": {"type": "OnDelete"},

@@ -144,6 +144,10 @@ def test_whose_drain_it_is_and_whether_it_is_over(ads: list[Ad], drain: str | No
 def test_since_when_and_by_which_name_an_executor_drains() -> None:
     executor = build_state([PARTITIONABLE | BY_US | {"Name": "slot1@d-0.d.ns"}], NOW)["executors"]["d-0"]
     assert (executor["drainSince"], executor["drainRequest"], executor["slot"]) == (1700, "7", "slot1@d-0.d.ns")
+    slow = PARTITIONABLE | BY_US | {"LastHeardFrom": NOW, "MyCurrentTime": NOW - 3600}
+    assert build_state([slow], NOW)["executors"]["d-0"]["drainSince"] == 1700 + 3600
+    late = PARTITIONABLE | BY_US | {"LastHeardFrom": NOW, "MyCurrentTime": NOW - 2}
+    assert build_state([late], NOW)["executors"]["d-0"]["drainSince"] == 1700
     after = build_state([PARTITIONABLE | {"LastDrainStartTime": 1700}], NOW)["executors"]["d-0"]
     assert (after["drainSince"], after["drainRequest"]) == (None, None)
 

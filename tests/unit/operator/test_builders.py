@@ -11,6 +11,7 @@ from condorpool_operator.builders.desired import desired_objects
 from condorpool_operator.builders.executors import template_hash
 from condorpool_operator.builders.sizes import advertised, executor_resources
 from condorpool_operator.kinds import APPLIED
+from tests.history import ROOT, released_file
 
 from .factories import JANE, JOHN, UID, make_context, make_pool
 
@@ -56,6 +57,15 @@ SPECS: dict[str, dict[str, Any]] = {
         ],
     },
 }
+
+
+def test_an_upgrade_of_the_operator_restarts_nothing() -> None:
+    """Compare with the snapshots of the last release; specs that are in both must not change for it."""
+    for name, spec in SPECS.items():
+        before = json.loads(released_file(f"{SNAPSHOTS.relative_to(ROOT)}/{name}.json"))
+        workloads = [obj for obj in before if "template" in obj.get("spec", {})]
+        assert len(workloads) >= 3
+        assert {obj["metadata"]["name"]: obj["spec"]["template"] for obj in workloads} == pod_templates(spec)
 
 
 def objects(spec: dict[str, Any] | None = None) -> dict[tuple[str, str], dict[str, Any]]:

@@ -177,9 +177,10 @@ async def test_a_claim_that_was_left_is_taken_over(meta: dict[str, Any], adopted
 async def test_of_a_pod_only_what_is_needed_is_kept() -> None:
     pool = pool_in("physics")
     pod = obj(POD, "demo-cpu-0", pool, managedFields=[{"manager": "kubelet"}]) | {
-        "spec": {"containers": []},
+        "spec": {"nodeName": "node-a", "containers": []},
         "status": {
             "hostIP": "10.0.0.7",
+            "podIP": "10.1.0.7",
             "conditions": [
                 {"type": "Ready", "status": "True", "reason": "x", "lastTransitionTime": "t"},
                 {"type": "Y"},
@@ -188,8 +189,9 @@ async def test_of_a_pod_only_what_is_needed_is_kept() -> None:
     }
     (kept,) = (await children_of(pool, pod)).all()
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "t"}
-    assert kept["status"] == {"hostIP": "10.0.0.7", "conditions": [ready]}
-    assert kept.keys() == {"apiVersion", "kind", "metadata", "status"}
+    assert kept["status"] == {"hostIP": "10.0.0.7", "podIP": "10.1.0.7", "conditions": [ready]}
+    assert kept.keys() == {"apiVersion", "kind", "metadata", "spec", "status"}
+    assert kept["spec"] == {"nodeName": "node-a"}
     assert "managedFields" not in kept["metadata"]
 
 
@@ -206,6 +208,7 @@ async def test_of_a_pod_that_is_not_ready_what_may_say_why_is_kept() -> None:
     status = {
         "phase": "Pending",
         "hostIP": "10.0.0.7",
+        "podIP": "10.1.0.7",
         "conditions": [{"type": "ContainersReady", "status": "False"}, pending],
         "containerStatuses": [container | {"imageID": "sha256:0", "volumeMounts": ["many"]}],
         "podIPs": [],
@@ -214,6 +217,7 @@ async def test_of_a_pod_that_is_not_ready_what_may_say_why_is_kept() -> None:
     assert kept["status"] == {
         "phase": "Pending",
         "hostIP": "10.0.0.7",
+        "podIP": "10.1.0.7",
         "conditions": [pending],
         "containerStatuses": [container],
     }

@@ -123,8 +123,8 @@ async def test_the_queues_jitter_leaves_the_least_time(agents: Agents) -> None:
     assert len(agents.asked) == 1
 
 
-FREE = Executor(claimed=0, drain=None, drained=False, drain_since=None, started=1000)
-DRAINING = Executor(claimed=1, drain="ours", drained=False, drain_since=2000, started=1000)
+FREE = Executor(claimed=0, drain=None, drained=False, drain_since=None)
+DRAINING = Executor(claimed=1, drain="ours", drained=False, drain_since=2000)
 DRAINED = replace(DRAINING, claimed=0, drained=True)
 
 
@@ -159,7 +159,7 @@ class TestHurry:
         agents.sight()
         await agents.run(300)
         agents.poller.hurry(KEY)
-        for one in (DRAINING, DRAINED, FREE, replace(FREE, started=3000)):
+        for one in (DRAINING, DRAINED, FREE, replace(FREE, host="10.0.0.8")):
             agents.told.clear()
             agents.says = replace(ONE, executors={"demo-cpu-0": one})
             began = agents.now
@@ -376,8 +376,8 @@ class TestClient:
             Jobs(0, 6, 2),
             frozenset({"demo-manager", "demo-submitter-0", "demo-cpu-0", "demo-cpu-1"}),
             executors={
-                "demo-cpu-0": Executor(4, None, drained=False, drain_since=None, started=1795569926),
-                "demo-cpu-1": Executor(2, None, drained=False, drain_since=None, started=1795569926),
+                "demo-cpu-0": Executor(4, host="172.20.0.4"),
+                "demo-cpu-1": Executor(2, host="172.20.0.5"),
             },
         )
         assert await client.ask(agent[1], tag) == (None, tag)
@@ -432,7 +432,7 @@ class TestClient:
         assert await client.drain(target, "demo-cpu-2", "scale-in", quick=True) == "ours"
         state, _ = await client.ask(target, "")
         assert state is not None
-        assert state.executors["demo-cpu-2"] == Executor(0, "ours", drained=True, drain_since=1700, started=0)
+        assert state.executors["demo-cpu-2"] == Executor(0, "ours", drained=True, drain_since=1700)
         collector.more = ours | {"DrainReason": "by root"}
         assert await client.drain(target, "demo-cpu-2", "scale-in") == "foreign"
         with pytest.raises(AgentError, match="409"):
@@ -471,7 +471,7 @@ class TestClient:
 
 
 def test_an_agent_from_before_drains_tells_of_none() -> None:
-    startd = {"stale": False, "claimed": 2, "started": 7}
+    startd = {"stale": False, "claimed": 2, "address": "<10.0.0.7:9618?addrs=10.0.0.7-9618>"}
     said = {
         "executors": {"d-0": startd, "d-1": startd | {"stale": True}},
         "daemons": [],
@@ -479,7 +479,8 @@ def test_an_agent_from_before_drains_tells_of_none() -> None:
         "jobs": {"idle": 0, "running": 0, "held": 0},
     }
     found = read_state(json.dumps(said).encode())
-    assert found.executors == {"d-0": Executor(2, None, drained=False, drain_since=None, started=7)}
+    assert found.executors == {"d-0": Executor(2, host="10.0.0.7")}
+    assert not found.drains
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from condorpool_operator.drains import Plan
 from condorpool_operator.observe import Children
-from condorpool_operator.seen import Sight
+from condorpool_operator.seen import Executor, Group, Jobs, Sight, State
 from condorpool_operator.snapshot import agent_is_ready, daemons_of, observe_pool, ssh_endpoint
 
 from .factories import JOHN, make_context
@@ -24,6 +25,7 @@ def deployment(**status: Any) -> dict[str, Any]:
 
 UP = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1}
 SIGHT = Sight(None, silent=False)
+PLANS = {"executor": Plan(1)}
 
 
 def pod(component: str, name: str, *, ends: bool = False, **ready: bool) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def pod(component: str, name: str, *, ends: bool = False, **ready: bool) -> dict
 )
 def test_the_manager_is_ready_at_this_generation_only(status: dict[str, Any], ready: bool) -> None:
     children = Children([deployment(**status), pod("manager", "demo-manager-x", condor=True, agent=True)])
-    assert observe_pool(make_context(), children, (), SIGHT, {}).manager.ready is ready
+    assert observe_pool(make_context(), children, (), SIGHT, {}, PLANS).manager.ready is ready
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_the_agent_has_no_say_in_whether_the_manager_is_ready(
     containers: dict[str, bool], ends: bool, ready: bool, asked: bool
 ) -> None:
     children = Children([deployment(**UP), pod("manager", "demo-manager-x", ends=ends, **containers)])
-    assert observe_pool(make_context(), children, (), SIGHT, {}).manager.ready is ready
+    assert observe_pool(make_context(), children, (), SIGHT, {}, PLANS).manager.ready is ready
     assert agent_is_ready(children) is asked
 
 
@@ -118,3 +120,28 @@ INGRESS = {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}
 def test_the_ssh_endpoint(objects: list[dict[str, Any]], endpoint: str | None) -> None:
     context = make_context({"submitter": {"ssh": {"users": [JOHN]}}})
     assert ssh_endpoint(context, Children(objects)) == endpoint
+
+
+class TestGroup:
+    """Of two executors that are ready."""
+
+    @staticmethod
+    def seen(*executors: tuple[str, Executor], replicas: int = 2, plan: Plan | None = None) -> Group:
+        context = make_context({"executors": [{"name": "executor", "replicas": replicas}]})
+        state = State({}, Jobs(0, 0, 0), frozenset(), executors=dict(executors))
+        plans = {"executor": plan or Plan(replicas)}
+        children = Children([pod("executor", f"demo-executor-{n}", condor=True) for n in range(2)])
+        return observe_pool(context, children, (), Sight(state, silent=False), {}, plans).groups[0]
+
+    def test_one_that_is_drained_is_neither_ready_nor_missing(self) -> None:
+        found = self.seen(("demo-executor-1", Executor(1, "foreign")))
+        assert (found.ready, found.draining, found.held_back) == (1, 1, 1)
+
+    def test_one_that_leaves_is_not_counted_among_the_wanted(self) -> None:
+        found = self.seen(("demo-executor-1", Executor(1, "ours")), replicas=1)
+        assert (found.ready, found.draining, found.held_back) == (1, 1, 0)
+
+    def test_what_is_planned_is_told(self) -> None:
+        plan = Plan(2, leaving=frozenset({"demo-executor-1"}), foreign=frozenset({"demo-executor-0"}))
+        found = self.seen(plan=plan)
+        assert (found.ready, found.draining, found.leaving, found.foreign) == (2, 0, 1, plan.foreign)

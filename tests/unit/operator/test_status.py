@@ -40,6 +40,11 @@ def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {condition["type"]: (condition["status"], condition["reason"]) for condition in status["conditions"]}
 
 
+def executors_ready(**changes: Any) -> dict[str, Any]:
+    status = compute_status(1, observation(**changes), {}, NOW)
+    return next(one for one in status["conditions"] if one["type"] == "ExecutorsReady")
+
+
 def problem(condition: ConditionType = ConditionType.USERS_VALID, reason: Reason = Reason.SECRET_NOT_FOUND) -> Problem:
     return Problem(condition, reason, "field: what, fix")
 
@@ -109,6 +114,28 @@ def test_faults_of_executors_follow_their_counts() -> None:
     status = compute_status(1, seen, {}, NOW)
     (message,) = [one["message"] for one in status["conditions"] if one["type"] == "ExecutorsReady"]
     assert message == "cpu: 1 of 2 ready; cpu: 1 of 2 ready; pod a: no room; pod b: ends"
+
+
+def test_executors_that_are_kept_from_jobs_do_not_count_against_readiness() -> None:
+    group = Group("cpu", 2, 1, 1, 0, held_back=1)
+    found = executors_ready(groups=(group,))
+    assert (found["status"], found["message"]) == ("True", "cpu: 1 of 2 ready, 1 draining")
+
+
+def test_those_who_are_to_leave_wait_for_a_silent_agent() -> None:
+    group = Group("cpu", 1, 1, 0, 0, leaving=2)
+    for silent, expected in (
+        (True, "; the pool's agent does not answer, so the 2 that are to leave wait for it"),
+        (False, ""),
+    ):
+        found = executors_ready(groups=(group,), sight=Sight(None, silent=silent))
+        assert found["message"] == f"cpu: 1 of 1 ready{expected}"
+
+
+def test_a_drain_of_somebody_else_is_told() -> None:
+    group = Group("cpu", 1, 0, 1, 1, foreign=frozenset({"demo-cpu-0"}))
+    message = executors_ready(groups=(group,))["message"]
+    assert "somebody else drains demo-cpu-0: not replaced before condor_drain -cancel, or kubectl delete pod" in message
 
 
 def test_draining_executors_do_not_count_against_readiness() -> None:

@@ -1,0 +1,61 @@
+"""Which nodes are cordoned; followed by an operator of the whole cluster only, as nodes are nobody's namespace.
+
+A field selector leaves all other nodes out, so nothing of their heartbeats is ever sent here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from .errors import ApiError
+from .kinds import NODE
+from .kube import Kube
+
+logger = logging.getLogger(__name__)
+
+CORDONED = "spec.unschedulable=true"
+PAUSE_SECONDS = 1.0
+"""Between two watches, doubled with each failure."""
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+class Nodes:
+    """The cordoned nodes by the last clear answer."""
+
+    def __init__(self, kube: Kube, changed: Callable[[], None]) -> None:
+        self._kube = kube
+        self._changed = changed
+        self.cordoned: frozenset[str] | None = frozenset()
+        """Names of the nodes; None while they are to be followed and not known yet."""
+
+    async def run(self) -> None:
+        """Follow the nodes for ever; without the right to do so none counts as cordoned."""
+        self.cordoned = None
+        failures = 0
+        while True:
+            try:
+                await self._follow()
+                failures = 0
+            except ApiError as error:
+                failures += 1
+                if failures == 1:
+                    logger.warning("cordons are not followed: %s; trying again", error)
+                if error.status == 403:
+                    self._take(frozenset())
+            await asyncio.sleep(min(PAUSE_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS))
+
+    async def _follow(self) -> None:
+        """List, and again at each change, until a watch ends."""
+        version = await self._kube.version(NODE, None)
+        await self._list()
+        async for meta in self._kube.watch_metadata(NODE, None, "", version, CORDONED):
+            if meta.get("name"):  # no bookmark
+                await self._list()
+
+    async def _list(self) -> None:
+        self._take(frozenset([meta["name"] async for meta in self._kube.list_metadata(NODE, None, "", CORDONED)]))
+
+    def _take(self, cordoned: frozenset[str]) -> None:
+        if cordoned != self.cordoned:
+            self.cordoned = cordoned
+            self._changed()

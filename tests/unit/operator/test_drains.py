@@ -1,0 +1,328 @@
+"""Executors are emptied before they go, a few at a time, and called back where nothing was taken from them yet."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from condorpool_operator.api.v1alpha1 import ExecutorGroup
+from condorpool_operator.drains import Drain, Plan, max_unavailable, plan_group
+from condorpool_operator.labels import TEMPLATE_HASH
+from condorpool_operator.seen import Executor, Jobs, State
+
+NOW = 1_000_000
+HOUR = 3600
+ADDRESS = "10.0.0.{}"
+NAME = "demo-cpu-{}"
+
+
+def pod(
+    ordinal: int,
+    *,
+    outdated: bool = False,
+    ready: bool = True,
+    terminating: bool = False,
+    running: bool = True,
+    node: str = "node-a",
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "name": NAME.format(ordinal),
+        "annotations": {TEMPLATE_HASH: "old" if outdated else "new"},
+    }
+    if terminating:
+        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    containers = [{"name": "condor", "state": {"running": {}} if running else {"waiting": {}}}]
+    conditions = [{"type": "Ready", "status": str(ready and running)}]
+    status = {"conditions": conditions, "containerStatuses": containers, "podIP": ADDRESS.format(ordinal)}
+    return {"metadata": metadata, "spec": {"nodeName": node}, "status": status}
+
+
+def executor(ordinal: int, claimed: int = 0, drain: Literal["ours", "foreign"] | None = None, **more: Any) -> Executor:
+    drained = drain is not None and claimed == 0
+    return Executor(claimed, drain, drained, host=ADDRESS.format(ordinal), **more)
+
+
+def told(*executors: Executor) -> State:
+    return State(
+        {}, Jobs(0, 0, 0), frozenset(), executors={NAME.format(one.host.rpartition(".")[2]): one for one in executors}
+    )
+
+
+def group(replicas: int, unavailable: int | str = 1, drain: str = "1h") -> ExecutorGroup:
+    return ExecutorGroup(name="cpu", replicas=replicas, max_unavailable=unavailable, drain_timeout=drain)
+
+
+def stateful_set(replicas: int) -> dict[str, Any]:
+    return {"spec": {"replicas": replicas, "template": {"metadata": {"annotations": {TEMPLATE_HASH: "new"}}}}}
+
+
+def plan(
+    group_: ExecutorGroup,
+    live: int,
+    pods: Iterable[dict[str, Any]],
+    state: State | None,
+    absent: Iterable[int] = (),
+    cordoned: Iterable[str] | None = (),
+) -> Plan:
+    nodes = None if cordoned is None else set(cordoned)
+    return plan_group(group_, stateful_set(live), list(pods), state, {NAME.format(one) for one in absent}, nodes, NOW)
+
+
+def drained(plan_: Plan) -> list[str]:
+    return [one.pod.removeprefix("demo-cpu-") for one in plan_.drain if not one.quick]
+
+
+def deleted(plan_: Plan) -> list[str]:
+    return [one["metadata"]["name"].removeprefix("demo-cpu-") for one in plan_.delete]
+
+
+@pytest.mark.parametrize(
+    ("replicas", "value", "expected"),
+    [(4, "25%", 1), (10, "25%", 2), (1, "25%", 1), (3, 2, 2), (3, "100%", 3), (0, "25%", 1)],
+)
+def test_max_unavailable(replicas: int, value: int | str, expected: int) -> None:
+    assert max_unavailable(group(replicas, value)) == expected
+
+
+class TestScaleIn:
+    """Of three executors to one, where nothing else is said."""
+
+    @staticmethod
+    def to_one(state: State | None, *pods: dict[str, Any], absent: Iterable[int] = ()) -> Plan:
+        return plan(group(1), 3, pods or [pod(n) for n in range(3)], state, absent)
+
+    def test_the_end_is_drained_first(self) -> None:
+        found = self.to_one(told(*(executor(n, claimed=n) for n in range(3))))
+        assert (found.replicas, drained(found), found.delete) == (3, ["1", "2"], ())
+        assert found.under_way
+
+    def test_it_shrinks_as_far_as_its_end_is_empty(self) -> None:
+        found = self.to_one(told(executor(0), executor(1, 1, "ours"), executor(2, 0, "ours")))
+        assert (found.replicas, found.drain) == (2, ())
+        found = self.to_one(told(executor(0), executor(1, 0, "ours"), executor(2, 1, "ours")))
+        assert (found.replicas, found.drain) == (3, ())
+        found = self.to_one(told(executor(0), executor(1, 0, "ours"), executor(2, 0, "foreign")))
+        assert found.replicas == 1
+
+    def test_without_an_answer_it_waits(self) -> None:
+        found = self.to_one(None)
+        assert (found.replicas, found.drain, len(found.leaving)) == (3, (), 2)
+        assert self.to_one(told(executor(0), executor(1, 0, "ours"))).replicas == 3
+
+    def test_what_runs_no_container_needs_no_answer(self) -> None:
+        assert self.to_one(None, pod(0), pod(1), pod(2, running=False)).replicas == 2
+        assert self.to_one(None, pod(0)).replicas == 1
+
+    def test_what_neither_kubelet_nor_collector_hears_of_may_go(self) -> None:
+        state = told(executor(0), executor(1, 0, "ours"))
+        assert self.to_one(state, pod(0), pod(1), pod(2, ready=False)).replicas == 1
+        assert self.to_one(state, absent=[2]).replicas == 1
+
+    def test_what_a_predecessor_told_counts_for_nothing(self) -> None:
+        former = Executor(0, "ours", drained=True, host="10.9.9.9")
+        state = State({}, Jobs(0, 0, 0), frozenset(), executors={NAME.format(2): former, NAME.format(1): executor(1)})
+        found = self.to_one(state)
+        assert (found.replicas, drained(found)) == (3, ["1"])
+
+    def test_an_admins_drain_is_waited_for(self) -> None:
+        found = self.to_one(told(executor(0), executor(1, 0, "ours"), executor(2, 1, "foreign")))
+        assert (found.replicas, found.drain, found.undrain) == (3, (), ())
+
+    def test_at_the_end_of_the_drain_time_jobs_are_evicted(self) -> None:
+        early, late = NOW - HOUR + 1, NOW - HOUR - 1
+        state = told(executor(0), executor(1, 1, "ours", drain_since=early), executor(2, 1, "ours", drain_since=late))
+        assert self.to_one(state).drain == (Drain("demo-cpu-2", "scale-in", quick=True),)
+
+    def test_out_again_calls_back(self) -> None:
+        state = told(executor(0), executor(1, 1, "ours"), executor(2, 0, "ours"), executor(3, 0, "foreign"))
+        found = plan(group(4), 4, [pod(n) for n in range(4)], state)
+        assert (found.replicas, found.undrain) == (4, ("demo-cpu-1", "demo-cpu-2"))
+        assert plan(group(5), 4, [pod(n) for n in range(4)], state).replicas == 5
+
+    def test_where_the_agent_cannot_drain_sigterm_does(self) -> None:
+        state = replace(told(*(executor(n, 1) for n in range(3))), drains=False)
+        assert self.to_one(state) == Plan(1, leaving=frozenset({"demo-cpu-1", "demo-cpu-2"}))
+        found = plan(group(2), 2, [pod(0, outdated=True), pod(1, outdated=True)], state)
+        assert (deleted(found), found.drain) == (["1"], ())
+
+    def test_one_that_was_told_to_end_holds_nothing_up(self) -> None:
+        assert self.to_one(None, pod(0), pod(1, terminating=True), pod(2, terminating=True)).replicas == 1
+
+    def test_what_kubectl_scale_added_is_emptied_too(self) -> None:
+        found = plan(group(1), 2, [pod(0), pod(1)], told(executor(0), executor(1, 1)))
+        assert (found.replicas, drained(found)) == (2, ["1"])
+        assert plan(group(3), 1, [pod(0)], None).replicas == 3
+
+
+class TestRollout:
+    """Of a changed template."""
+
+    def test_current_pods_stay(self) -> None:
+        found = plan(group(2), 2, [pod(0), pod(1, ready=False)], told(executor(0)))
+        assert found == Plan(2)
+
+    def test_idle_ones_go_first_and_then_those_at_the_end(self) -> None:
+        pods = [pod(0, outdated=True), pod(1, outdated=True), pod(2, outdated=True)]
+        assert drained(plan(group(3), 3, pods, told(executor(0), executor(1, 1), executor(2, 1)))) == ["0"]
+        assert drained(plan(group(3), 3, pods, told(executor(0), executor(1), executor(2, 1)))) == ["1"]
+
+    def test_a_drained_one_is_deleted(self) -> None:
+        pods = [pod(0, outdated=True), pod(1, outdated=True)]
+        found = plan(group(2), 2, pods, told(executor(0), executor(1, 0, "ours")))
+        assert (deleted(found), found.drain, found.undrain) == (["1"], (), ())
+
+    def test_nothing_goes_while_another_is_away(self) -> None:
+        old = [pod(0, outdated=True), pod(1, outdated=True)]
+        for away in ([pod(2, terminating=True)], [], [pod(2, ready=False)]):
+            assert not plan(group(3), 3, old + away, told(executor(0), executor(1))).leaving
+
+    def test_one_new_executor_has_to_work_before_more_are_replaced(self) -> None:
+        pods = [pod(n, outdated=True) for n in range(8)]
+        everybody = [executor(n) for n in range(8)]
+        assert drained(plan(group(8, 4), 8, pods, told(*everybody))) == ["7"]
+        pods[7] = pod(7, running=False)
+        assert not plan(group(8, 4), 8, pods, told(*everybody[:7])).drain
+        pods[7] = pod(7)
+        assert drained(plan(group(8, 4), 8, pods, told(*everybody))) == ["6", "5", "4", "3"]
+
+    def test_a_broken_one_goes_whatever_the_budget(self) -> None:
+        pods = [pod(0, outdated=True), pod(1, outdated=True, running=False), pod(2, ready=False)]
+        assert deleted(plan(group(3), 3, pods, None)) == ["1"]
+        pods[1] = pod(1, outdated=True, ready=False)
+        assert deleted(plan(group(3), 3, pods, told(executor(0)))) == ["1"]
+        assert deleted(plan(group(3), 3, pods, None)) == []
+
+    def test_a_change_that_is_taken_back_calls_back(self) -> None:
+        assert plan(group(1), 1, [pod(0)], told(executor(0, 1, "ours"))).undrain == ("demo-cpu-0",)
+
+    def test_an_admins_drain_outlives_a_change(self) -> None:
+        found = plan(group(1), 1, [pod(0, outdated=True)], told(executor(0, 0, "foreign")))
+        assert (found.delete, found.drain, found.foreign) == ((), (), frozenset({"demo-cpu-0"}))
+
+
+class TestCordon:
+    """Of a node with one of two executors."""
+
+    PODS = (pod(0), pod(1, node="node-b"))
+
+    def test_executors_there_are_drained_and_stay(self) -> None:
+        found = plan(group(2), 2, self.PODS, told(executor(0), executor(1)), cordoned=["node-b"])
+        assert (found.replicas, found.drain, found.delete) == (2, (Drain("demo-cpu-1", "its node is cordoned"),), ())
+        found = plan(group(2), 2, self.PODS, told(executor(0), executor(1, 0, "ours")), cordoned=["node-b"])
+        assert (found.drain, found.undrain, found.delete) == ((), (), ())
+
+    def test_no_job_is_evicted_for_it(self) -> None:
+        state = told(executor(0), executor(1, 1, "ours", drain_since=NOW - 2 * HOUR))
+        assert plan(group(2), 2, self.PODS, state, cordoned=["node-b"]).drain == ()
+
+    def test_uncordoned_they_are_called_back_once_that_is_known(self) -> None:
+        state = told(executor(0), executor(1, 1, "ours"))
+        assert plan(group(2), 2, self.PODS, state, cordoned=None).undrain == ()
+        assert plan(group(2), 2, self.PODS, state, cordoned=[]).undrain == ("demo-cpu-1",)
+
+
+@dataclass
+class Machine:
+    """An executor as it is, whoever knows."""
+
+    outdated: bool
+    jobs: int = 0
+    drain: Literal["ours", "foreign"] | None = None
+    running: bool = True
+
+
+@dataclass
+class World:
+    """A group on a cluster where plans are carried out at once, and the agent tells the truth or nothing."""
+
+    machines: list[Machine]
+    group: ExecutorGroup
+    lost: list[str] = field(default_factory=list)
+
+    def look(self, *, answers: bool) -> State | None:
+        if not answers:
+            return None
+        return told(*(executor(n, one.jobs, one.drain) for n, one in enumerate(self.machines) if one.running))
+
+    def step(self, *, answers: bool) -> Plan:
+        pods = [pod(n, outdated=one.outdated, running=one.running) for n, one in enumerate(self.machines)]
+        found = plan(self.group, len(self.machines), pods, self.look(answers=answers))
+        for order in found.drain:
+            self.at(order.pod).drain = "ours"
+        for name in found.undrain:
+            assert self.at(name).drain == "ours"
+            self.at(name).drain = None
+        for gone in found.delete:
+            self._end(self.at(gone["metadata"]["name"]))
+            self.machines[int(gone["metadata"]["name"].rpartition("-")[2])] = Machine(outdated=False)
+        for one in self.machines[found.replicas :]:
+            self._end(one)
+        del self.machines[found.replicas :]
+        self.machines += [Machine(outdated=False) for _ in range(found.replicas - len(self.machines))]
+        return found
+
+    def at(self, name: str) -> Machine:
+        return self.machines[int(name.rpartition("-")[2])]
+
+    def _end(self, machine: Machine) -> None:
+        if machine.running and (machine.jobs or machine.drain is None):
+            self.lost.append(f"{machine}")
+
+    def settle(self) -> None:
+        for one in self.machines:
+            one.jobs, one.drain = 0, None if one.drain == "foreign" else one.drain
+
+
+def happen(what: str, machine: Machine) -> None:
+    """Let something happen to an executor that nobody planned."""
+    match what:
+        case "job" if machine.running and machine.drain is None:
+            machine.jobs += 1
+        case "end":
+            machine.jobs = 0
+        case "drain" if machine.drain is None:
+            machine.drain = "foreign"
+        case "die" | "live":
+            machine.running, machine.jobs, machine.drain = what == "live", 0, None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["job", "end", "drain", "die", "live", "change", "scale", "nothing"]),
+        st.integers(0, 7),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=300)
+@given(st.integers(1, 6), st.integers(1, 3), STEPS)
+def test_no_executor_goes_that_has_or_may_get_a_job_and_all_plans_end(
+    size: int, unavailable: int, steps: list[tuple[str, int, bool]]
+) -> None:
+    world = World([Machine(outdated=False) for _ in range(size)], group(size, unavailable))
+    for what, number, answers in steps:
+        if what == "change":
+            for one in world.machines:
+                one.outdated = True
+        elif what == "scale":
+            world.group = group(number, unavailable)
+        elif world.machines:
+            happen(what, world.machines[number % len(world.machines)])
+        away = sum(not one.running or one.drain is not None for one in world.machines[: world.group.replicas])
+        before = world.group.replicas or 0
+        found = world.step(answers=answers)
+        taken = [one for one in found.drain if one.reason == "rollout"]
+        assert not taken or away + max(0, before - len(world.machines)) + len(taken) <= unavailable
+        assert not world.lost
+    for _ in range(4 * len(world.machines) + 4):
+        world.settle()
+        for one in world.machines:
+            one.running = True
+        world.step(answers=True)
+    assert len(world.machines) == world.group.replicas
+    assert not [one for one in world.machines if one.outdated or one.drain]
