@@ -301,25 +301,31 @@ class TestReplacement:
             one["metadata"]["name"] for one in cluster.objects("pods") if "deletionTimestamp" in one["metadata"]
         )
 
-    def test_outdated_pods_go_one_at_a_time_from_the_tail(self, cluster: Cluster) -> None:
-        cluster.apply(pool({"paused": True}))
-        cluster.apply(pool({"executors": [{"name": "cpu", "replicas": 3, "maxUnavailable": 1}]}))
+    def test_what_cannot_have_a_job_goes_and_the_rest_waits_for_the_agent(self, cluster: Cluster) -> None:
+        cluster.apply(pool({"executors": [{"name": "cpu", "replicas": 3, "maxUnavailable": 3}]}))
         cluster.settle()
-        cluster.apply(pool({"paused": True, "executors": [{"name": "cpu", "replicas": 3, "maxUnavailable": 1}]}))
+        cluster.apply(pool({"paused": True, "executors": [{"name": "cpu", "replicas": 3, "maxUnavailable": 3}]}))
         cluster.settle()
         for ordinal in range(3):
-            self.executor(cluster, ordinal)
-        cluster.apply(pool({"executors": [{"name": "cpu", "replicas": 3, "maxUnavailable": 1}]}))
-        eventually(lambda: self.terminating(cluster) == ["demo-cpu-2"], "the tail to be told to end")
+            self.executor(cluster, ordinal, ready=ordinal < 2)
+
+        cluster.apply(pool({"executors": [{"name": "cpu", "replicas": 3, "maxUnavailable": 3}]}))
+        eventually(lambda: self.terminating(cluster) == ["demo-cpu-2"], "the pod that runs nothing to be told to end")
         look_again(cluster, "later")
         assert self.terminating(cluster) == ["demo-cpu-2"]
         status = cluster.get("condorpool", "demo")
         assert status is not None
         assert status["status"]["executors"] == [{"name": "cpu", "desired": 3, "ready": 0, "draining": 1}]
         assert cluster.condition("ExecutorsReady")["reason"] == "RollingOut"
+
         cluster.kubectl("delete", "pod", "demo-cpu-2", "--grace-period=0", "--force")
-        self.executor(cluster, 2, outdated=False)
-        eventually(lambda: self.terminating(cluster) == ["demo-cpu-1"], "the next to be told to end")
+        cluster.apply(pool({"executors": [{"name": "cpu", "replicas": 1, "maxUnavailable": 3}]}))
+        eventually(lambda: self.size(cluster) == 2, "the place without a pod to go")
+        look_again(cluster, "last")
+        assert self.size(cluster) == 2, "an executor that may have jobs was given up without an answer"
+
+    def size(self, cluster: Cluster) -> int:
+        return int((cluster.get("statefulset", "demo-cpu") or {})["spec"]["replicas"])
 
 
 class TestScope:
