@@ -132,8 +132,16 @@ class Observer:
         return Children(mine, strays, seen.unseen(pool.namespace))
 
     async def remains(self, key: PoolKey) -> list[Obj]:
-        """Return the objects that carry the name of a pool that is gone."""
-        return (await self._ask(key)).objects.get(key, [])
+        """Return the objects that carry the name of a pool that is gone; ApiError where those that need a hand cannot be listed.
+
+        Nobody else asks for a look at them: pods that were told to end may drain for a day without a change.
+        """
+        seen = await self._ask(key)
+        unseen = seen.unseen(key[0])
+        for kind in (POD, CALICO_POLICY):
+            if kind in unseen:
+                raise unseen[kind]
+        return seen.objects.get(key, [])
 
     async def _ask(self, key: PoolKey) -> _Seen:
         batch = self._open

@@ -123,6 +123,18 @@ async def test_what_is_refused_in_one_namespace_is_seen_in_the_others() -> None:
     assert set(shut_out.unseen) == {CLAIM}
 
 
+@pytest.mark.parametrize(("refused", "hidden"), [(POD, True), (CLAIM, False)])
+async def test_what_is_left_of_a_pool_is_not_taken_to_be_nothing_because_it_cannot_be_listed(
+    refused: Kind, hidden: bool
+) -> None:
+    eyes = observer(Cluster(obj(SECRET, "users", pool_in("physics")), refused=refused))
+    if hidden:
+        with pytest.raises(ApiError):
+            await eyes.remains(("physics", "demo"))
+    else:
+        assert [one["metadata"]["name"] for one in await eyes.remains(("physics", "demo"))] == ["users"]
+
+
 async def test_a_missing_right_is_told_alike_however_many_namespaces_were_listed() -> None:
     def messages(children: Children) -> list[str]:
         return [problem.message for problem in unseen_problems(children.unseen)]
