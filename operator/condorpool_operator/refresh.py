@@ -21,7 +21,12 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 async def refresh_pods(kube: Kube, pool: Pool, names: Names, children: Children) -> None:
-    """Annotate the pods that are behind; ApiError where that is refused, and they follow by themselves later."""
+    """Annotate the pods that are behind; ApiError where that is refused, and they follow by themselves later.
+
+    Where files could not be listed, none is: what is not seen would count as gone.
+    """
+    if not children.unseen.keys().isdisjoint((CONFIG_MAP, SECRET)):
+        return
     for name, digest, uid in pods_behind(pool, names, children):
         await kube.annotate(POD, pool.namespace, name, uid, {labels.FILES_HASH: digest})
 

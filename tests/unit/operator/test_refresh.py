@@ -1,13 +1,16 @@
 """Pods that may have older files than was written are annotated, and no others."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from condorpool_operator.builders.desired import desired_objects
+from condorpool_operator.errors import ApiError
+from condorpool_operator.kinds import CONFIG_MAP, SECRET, SERVICE, Kind
+from condorpool_operator.kube import Kube
 from condorpool_operator.labels import APPLIED_HASH, FIELD_MANAGER, FILES_HASH
 from condorpool_operator.observe import Children
-from condorpool_operator.refresh import pods_behind
+from condorpool_operator.refresh import pods_behind, refresh_pods
 
 from .factories import JOHN, make_context
 
@@ -72,6 +75,21 @@ def test_a_pod_that_was_told_is_not_told_again_until_the_next_change() -> None:
     told = pod("demo-manager-x", "manager", annotations={FILES_HASH: digest})
     assert behind(written("demo-manager-config"), told) == {}
     assert behind(written("demo-signing-keys"), told).keys() == {"demo-manager-x"}
+
+
+@pytest.mark.parametrize("unseen", [CONFIG_MAP, SECRET, SERVICE])
+async def test_files_that_could_not_be_listed_do_not_count_as_changed(unseen: Kind) -> None:
+    told: list[str] = []
+
+    class Server:
+        async def annotate(self, kind: Kind, namespace: str, name: str, *_: Any) -> None:
+            told.append(name)
+
+    objects = [*written("demo-users"), SUBMITTER]
+    seen = [obj for obj in objects if obj["kind"] != unseen.name]
+    children = Children(seen, unseen={unseen: ApiError(500, "InternalError", "no")})
+    await refresh_pods(cast("Kube", Server()), CONTEXT.pool, CONTEXT.names, children)
+    assert told == (["demo-submitter-0"] if unseen == SERVICE else [])
 
 
 def test_pods_that_are_newer_or_end_are_left_alone() -> None:
