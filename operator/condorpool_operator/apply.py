@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from . import naming
 from .compare import differs, owned_by
 from .errors import ApiError
-from .kinds import CLAIM, POD, POLICIES, WORKLOADS, kind_of
+from .kinds import CALICO_POLICY, CLAIM, POD, POLICIES, SECRET, WORKLOADS, kind_of
 from .kube import Kube
 from .labels import POOL
+from .naming import Names
 from .observe import Children
 from .pool import Pool
 from .problems import ForeignObjectError, FormerObjectError, object_problem
@@ -26,15 +28,22 @@ async def apply_objects(
     """Apply what differs and put what came of it into `children`; return what could not be applied.
 
     One object's failure does not keep the others from being applied: a wrong group must not stop the right ones. Only no workload is
-    created before the policies that guard it are there. Objects of a kind that could not be listed are left alone.
+    created before the policies that guard it are there, and no token is stored whose key is not: the next look would make other keys.
+    Objects of a kind that could not be listed are left alone.
     """
     seen = [obj for obj in desired if kind_of(obj) not in children.unseen]
     objects = [obj for obj in seen if differs(obj, children.get(kind_of(obj), obj["metadata"]["name"]))]
+    names = Names(pool.name, pool.namespace)
     policies = [obj for obj in objects if kind_of(obj) in POLICIES]
+    keys = [obj for obj in objects if kind_of(obj) == SECRET and obj["metadata"]["name"] == names.signing_keys]
     workloads = [obj for obj in objects if kind_of(obj) in WORKLOADS]
-    others = [obj for obj in objects if kind_of(obj) not in (*POLICIES, *WORKLOADS)]
+    others = [obj for obj in objects if obj not in keys and kind_of(obj) not in (*POLICIES, *WORKLOADS)]
     unguarded = await _apply_all(kube, pool, policies, children)
-    problems = unguarded + await _apply_all(kube, pool, others, children)
+    keyless = await _apply_all(kube, pool, keys, children)
+    if keyless:
+        tokens = {names.token(role) for role in naming.TOKEN_ROLES}
+        others = [obj for obj in others if kind_of(obj) != SECRET or obj["metadata"]["name"] not in tokens]
+    problems = unguarded + keyless + await _apply_all(kube, pool, others, children)
     if unguarded or not children.unseen.keys().isdisjoint(POLICIES):
         workloads = [obj for obj in workloads if children.get(kind_of(obj), obj["metadata"]["name"]) is not None]
     return problems + await _apply_all(kube, pool, workloads, children)
@@ -48,23 +57,42 @@ async def _apply_all(kube: Kube, pool: Pool, objects: Iterable[Mapping[str, Any]
 async def _apply(kube: Kube, pool: Pool, obj: Mapping[str, Any], children: Children) -> Problem | None:
     live = children.get(kind_of(obj), obj["metadata"]["name"])
     try:
-        if live is None:
-            await _refuse_foreign(kube, pool, obj)
-        children.put(await _apply_over(kube, obj, live))
+        children.put(await _create(kube, pool, obj) if live is None else await _apply_over(kube, obj, live))
     except ApiError as error:
         return object_problem(obj, error)
     return None
 
 
-async def _apply_over(kube: Kube, obj: Mapping[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
+async def _create(kube: Kube, pool: Pool, obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Create an object, or say whose the one is that has its name.
+
+    Nothing is applied over what was not listed, be it the pool's own: it may be keys that pods have read by now, made by a request of
+    this process, or of its predecessor, that was given up and took effect later. The next look sees them.
+    """
+    if kind_of(obj) == CALICO_POLICY:
+        await _refuse_foreign(kube, pool, obj)
+        return await kube.apply(obj)
+    try:
+        return await kube.create(obj)
+    except ApiError as error:
+        if error.status == 409:
+            await _refuse_foreign(kube, pool, obj)
+        raise
+
+
+async def _apply_over(kube: Kube, obj: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
     """Apply an object; where what somebody added by hand makes it invalid, take that out first.
 
-    Server-side apply leaves what others own: a second port of the same name, the parameters of another strategy.
+    Server-side apply leaves what others own: a second port of the same name, the parameters of another strategy. A Secret is changed
+    only as it was seen: a request that takes effect late must not bring former keys back.
     """
+    if kind_of(obj) == SECRET:
+        version = live["metadata"]["resourceVersion"]
+        return await kube.apply({**obj, "metadata": {**obj["metadata"], "resourceVersion": version}})
     try:
         return await kube.apply(obj)
     except ApiError as error:
-        if live is None or error.status != 422 or kind_of(obj) == CLAIM or "spec" not in obj:
+        if error.status != 422 or kind_of(obj) == CLAIM or "spec" not in obj:
             raise
     await kube.replace_spec(obj, live["metadata"]["uid"])
     return await kube.apply(obj)

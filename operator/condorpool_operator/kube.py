@@ -23,6 +23,8 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE = 100
 """Objects in one answer to a list: pods are large, and come by the thousand."""
+NO_VERSION = "1"
+"""A resourceVersion that no object has: etcd is at it before anything is written."""
 WATCH_SECONDS = 330.0
 """A watch is begun anew after this time, in case it froze."""
 
@@ -75,8 +77,18 @@ class Kube:
             raise
         return {resource["name"] for resource in answer["resources"]}
 
+    async def create(self, obj: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object by server-side apply and return what came of it; ApiError 409 where one of its name is there.
+
+        The API server compares the version only where there is an object, and none ever had this one. What Calico's does is not known.
+        """
+        return await self.apply({**obj, "metadata": {**obj["metadata"], "resourceVersion": NO_VERSION}})
+
     async def apply(self, obj: Mapping[str, Any]) -> dict[str, Any]:
-        """Apply an object by server-side apply, as the owner of every field in it, and return what came of it."""
+        """Apply an object by server-side apply, as the owner of every field in it, and return what came of it.
+
+        ApiError 409 where it names a version (metadata.resourceVersion) and is another by now.
+        """
         kind, meta = kind_of(obj), obj["metadata"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         path = kind.path(meta["namespace"], meta["name"])

@@ -10,6 +10,9 @@ EXECUTOR = "executor"
 MONITOR, DRAIN = "monitor", "drain"
 """Identities of the agent beside the manager's daemons: it reads with one, and drains executors with the other."""
 
+TOKEN_ROLES = (SUBMITTER, EXECUTOR, MONITOR)
+"""Those that have a token; the manager's daemons need none."""
+
 CONDOR_PORT = 9618
 AGENT_PORT = 9619
 SSH_PORT = 22
