@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from . import naming
+from .builders.credentials import token_place
 from .compare import differs, owned_by
 from .errors import ApiError
 from .kinds import CALICO_POLICY, CLAIM, POD, POLICIES, SECRET, WORKLOADS, kind_of
@@ -41,7 +42,7 @@ async def apply_objects(
     unguarded = await _apply_all(kube, pool, policies, children)
     keyless = await _apply_all(kube, pool, keys, children)
     if keyless:
-        tokens = {names.token(role) for role in naming.TOKEN_ROLES}
+        tokens = {token_place(names, role)[0] for role in naming.TOKEN_ROLES}
         others = [obj for obj in others if kind_of(obj) != SECRET or obj["metadata"]["name"] not in tokens]
     problems = unguarded + keyless + await _apply_all(kube, pool, others, children)
     if unguarded or not children.unseen.keys().isdisjoint(POLICIES):

@@ -10,7 +10,7 @@ EXECUTOR = "executor"
 MONITOR, DRAIN = "monitor", "drain"
 """Identities of the agent beside the manager's daemons: it reads with one, and drains executors with the other."""
 
-TOKEN_ROLES = (SUBMITTER, EXECUTOR, MONITOR)
+TOKEN_ROLES = (SUBMITTER, EXECUTOR, MONITOR, DRAIN)
 """Those that have a token; the manager's daemons need none."""
 
 CONDOR_PORT = 9618

@@ -17,7 +17,7 @@ from .factories import JOHN, make_context
 CONTEXT = make_context({"submitter": {"ssh": {"users": [JOHN]}}})
 DESIRED = desired_objects(CONTEXT)
 KEYS = "demo-signing-keys"
-TOKENS = {"demo-submitter-token", "demo-executor-token", "demo-monitor-token"}
+TOKENS = {"demo-submitter-token", "demo-executor-token", "demo-monitor-token", "demo-agent"}
 
 
 class Server:
@@ -74,7 +74,7 @@ async def test_no_token_is_stored_whose_key_is_not(live: tuple[dict[str, Any], .
     await applied(server, *stale)
     names = [name for _, name, _ in server.sent]
     assert TOKENS.isdisjoint(names)
-    assert {"demo-agent", "demo-manager", "demo-executor"} <= set(names), "the rest goes on"
+    assert {"demo-ssh-host-keys", "demo-manager", "demo-executor"} <= set(names), "the rest goes on"
 
 
 async def test_keys_come_before_tokens() -> None:
