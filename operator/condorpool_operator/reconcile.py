@@ -20,6 +20,7 @@ from .builders.context import Context, Credentials
 from .builders.desired import desired_objects
 from .builders.network import policy_kind
 from .configcheck import ConfigChecker, Judge
+from .cordons import Cordons
 from .diagnosis import diagnose
 from .discovery import CalicoApi
 from .drains import Plan, plan_group
@@ -28,7 +29,6 @@ from .kinds import CONDOR_POOL, STATEFUL_SET
 from .kube import Kube
 from .minting import complete_credentials
 from .naming import Names
-from .nodes import Nodes
 from .observe import Children, Observer
 from .podhealth import refuses_configuration
 from .pool import Pool, PoolKey
@@ -66,7 +66,7 @@ class Reconciler:
         calico: CalicoApi,
         agents: AgentClient,
         poller: Poller,
-        nodes: Nodes,
+        cordons: Cordons,
     ) -> None:
         self._kube = kube
         self._settings = settings
@@ -74,7 +74,7 @@ class Reconciler:
         self._calico = calico
         self._agents = agents
         self._poller = poller
-        self._nodes = nodes
+        self._cordons = cordons
         self._checker = ConfigChecker()
         self._observer = Observer(kube, calico, settings.namespaces)
         self._hasher = PasswordHasher()
@@ -139,7 +139,7 @@ class Reconciler:
             return await self._conclude(obj, unreadable_status(problem, generation, previous, now), [problem], math.inf)
         problems += unseen_problems(children.unseen)
         sight = self._sight(context, children)
-        plans = _plans(context, children, sight, self._nodes.cordoned)
+        plans = _plans(context, children, sight, self._cordons.nodes)
         sizes = {name: plan.replicas for name, plan in plans.items()}
         context = replace(context, replicas=sizes)
         more, later = await self._converge(context, children, plans, complete=not problems)

@@ -6,9 +6,9 @@ from typing import Any
 
 import kopf
 
+from ..cordons import Cordons
 from ..discovery import CalicoApi, wait_for_pools, watch_discovery
 from ..kube import Kube
-from ..nodes import Nodes
 from ..pool import PoolKey
 from ..poolstate import AgentClient, Poller
 from ..reconcile import Reconciler
@@ -39,15 +39,15 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     watches = Watches(kube, references, calico, queue.add, queue.resync)
     memo.agents = AgentClient()
     poller = Poller(memo.agents, queue.add)
-    nodes = Nodes(kube, queue.resync)
-    reconciler = Reconciler(kube, own, references, calico, memo.agents, poller, nodes)
+    cordons = Cordons(kube, queue.resync)
+    reconciler = Reconciler(kube, own, references, calico, memo.agents, poller, cordons)
     memo.queue, memo.reconciler = queue, reconciler
     work = {f"worker {number}": queue.work(reconciler) for number in range(own.workers)}
     work["watches"] = watches.run(own.namespaces)
     work["agents"] = poller.run()
     work["discovery"] = watch_discovery(kube, calico, queue.resync)
     if not own.namespaces:
-        work["nodes"] = nodes.run()
+        work["cordons"] = cordons.run()
     memo.tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work.items()]
     for task in memo.tasks:
         task.add_done_callback(_tell_end)

@@ -19,18 +19,18 @@ PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
 
-class Nodes:
+class Cordons:
     """The cordoned nodes by the last clear answer."""
 
     def __init__(self, kube: Kube, changed: Callable[[], None]) -> None:
         self._kube = kube
         self._changed = changed
-        self.cordoned: frozenset[str] | None = frozenset()
+        self.nodes: frozenset[str] | None = frozenset()
         """Names of the nodes; None while they are to be followed and not known yet."""
 
     async def run(self) -> None:
         """Follow the nodes for ever; without the right to do so none counts as cordoned."""
-        self.cordoned = None
+        self.nodes = None
         failures = 0
         while True:
             try:
@@ -56,6 +56,6 @@ class Nodes:
         self._take(frozenset([meta["name"] async for meta in self._kube.list_metadata(NODE, None, "", CORDONED)]))
 
     def _take(self, cordoned: frozenset[str]) -> None:
-        if cordoned != self.cordoned:
-            self.cordoned = cordoned
+        if cordoned != self.nodes:
+            self.nodes = cordoned
             self._changed()

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from condorpool_operator import nodes
+from condorpool_operator import cordons
+from condorpool_operator.cordons import CORDONED, Cordons
 from condorpool_operator.errors import ApiError
 from condorpool_operator.kinds import NODE, Kind
 from condorpool_operator.kube import Kube
-from condorpool_operator.nodes import CORDONED, Nodes
 
 Answer = set[str] | ApiError
 
@@ -59,11 +59,11 @@ class Server:
 async def test_each_change_is_told_once(
     answers: list[Answer], expected: list[set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nodes, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(cordons, "PAUSE_SECONDS", 0.0)
     told: list[frozenset[str] | None] = []
     server = Server(*answers)
-    followed = Nodes(cast("Kube", server), lambda: told.append(followed.cordoned))
-    assert followed.cordoned == frozenset()
+    followed = Cordons(cast("Kube", server), lambda: told.append(followed.nodes))
+    assert followed.nodes == frozenset()
     task = asyncio.create_task(followed.run())
     await asyncio.wait_for(server.ended.wait(), 5)
     task.cancel()
@@ -71,8 +71,8 @@ async def test_each_change_is_told_once(
 
 
 async def test_before_the_first_clear_answer_nothing_is_known() -> None:
-    followed = Nodes(cast("Kube", Server(ApiError(500, "", "oops"))), lambda: None)
+    followed = Cordons(cast("Kube", Server(ApiError(500, "", "oops"))), lambda: None)
     task = asyncio.create_task(followed.run())
     await asyncio.sleep(0.05)
-    assert followed.cordoned is None
+    assert followed.nodes is None
     task.cancel()
