@@ -172,7 +172,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(self._refused("GET") or self._answered())
 
     def do_POST(self) -> None:
-        self._reply(self._refused("POST") or self._answered_to_body())
+        refused = self._refused("POST")
+        self._reply(refused or self._answered_to_body())
+        if refused:
+            self._discard()
 
     def _refused(self, method: str) -> Answer | None:
         return self.server.interface.refuse(method, self.path, self.headers.get("Authorization", ""))
@@ -187,6 +190,12 @@ class _Handler(BaseHTTPRequestHandler):
         if int(length) > (most := BODIES[self.path]):
             return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {most} bytes")
         return self._answered(self.rfile.read(int(length)))
+
+    def _discard(self) -> None:
+        """Let a caller who was refused send a little to its end: he would see a broken connection else, and no answer."""
+        length = self.headers.get("Content-Length", "")
+        if length.isascii() and length.isdigit() and int(length) <= draining.MOST_BYTES:
+            self.rfile.read(int(length))
 
     def _reply(self, answer: Answer) -> None:
         self.send_response_only(answer.status)  # without a line in the log: callers come all day

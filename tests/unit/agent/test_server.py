@@ -141,6 +141,17 @@ class TestAccess:
     def test_what_is_not_there_is_not_found(self, agent: Agent, path: str) -> None:
         assert agent.ask(path)[0] == 404
 
+    def test_a_stranger_who_is_still_sending_hears_the_answer(self, agent: Agent) -> None:
+        for _ in range(5):
+            connection = agent.connect()
+            connection.putrequest("POST", "/v1/drain")
+            connection.putheader("Content-Length", "3000")
+            connection.endheaders()
+            connection.send(b"x" * 3000)
+            time.sleep(0.05)
+            assert connection.getresponse().read() == b"a bearer token is needed\n"
+            connection.close()
+
     def test_a_large_body_of_a_stranger_is_not_read(self, agent: Agent) -> None:
         connection = agent.connect()
         connection.putrequest("POST", "/v1/config/check")
