@@ -13,12 +13,12 @@ from tests.e2e.support.fuse import (
     RIGHT_TOKEN,
     WRONG_TOKEN,
     fuse_spec,
-    load_image,
     machine_ad,
     on_node,
     server,
     wait_machine,
 )
+from tests.e2e.support.images import load_image
 from tests.e2e.support.jobs import EXECUTING, IDLE, Job, shell_job
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.manifests import secret
@@ -43,7 +43,7 @@ KEY, NOT_FOR_JOBS = "key", "not-for-jobs"
 @pytest.fixture(scope="module")
 def fuse_pool(new_namespace: Callable[[str], Kubectl]) -> Iterator[Pool]:
     """Return the ready pool with mounts; the token of its group `late` is wrong."""
-    load_image(ROOT)
+    load_image(ROOT, "fuse")
     kubectl = new_namespace("fuse")
     kubectl.apply(
         secret("keytab", **{KEY: NOT_FOR_JOBS}),

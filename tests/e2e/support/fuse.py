@@ -1,19 +1,15 @@
-"""The image with FUSE servers, and what can be seen of mounts: in the pod, in the machine ad, on the node."""
+"""What can be seen of mounts: in the pod, in the machine ad, on the node."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from .images import TAG, repository
 from .manifests import group
-from .operator import ROLE_IMAGE, program
+from .operator import program
 from .pool import Pool
 from .waiting import NotYetError, wait_for
 
-REPOSITORY, TAG = "condorpool/htcondor-fuse", "e2e"
-IMAGE_SECONDS = 240.0
 DATA, ONEDATA = "/mnt/data", "/mnt/onedata"
 WRONG_TOKEN, RIGHT_TOKEN = "wrong-token", "right-token"
 DATA_MOUNT = {
@@ -22,17 +18,6 @@ DATA_MOUNT = {
     "command": ["bindfs", "-f", "-o", "allow_other", "/source", "$(MOUNT_PATH)"],
     "secretRef": {"name": "keytab"},
 }
-
-
-def load_image(root: Path) -> None:
-    """Build the image and put it into the nodes."""
-    options = ["--build-arg", f"APT_OPTIONS={os.environ['APT_OPTIONS']}"] if "APT_OPTIONS" in os.environ else []
-    context = "tests/e2e/images/fuse"
-    image = f"{REPOSITORY}:{TAG}"
-    build = ["docker", "build", "--quiet", *options, "--build-arg", f"BASE={ROLE_IMAGE}", "--tag", image, context]
-    for command in (build, [sys.executable, "-m", "devcluster", "load", image]):
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=IMAGE_SECONDS, check=False)
-        assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
 
 
 def onedata_mount(secret: str, key: str) -> dict[str, Any]:
@@ -49,7 +34,7 @@ def onedata_mount(secret: str, key: str) -> dict[str, Any]:
 def fuse_spec(drain_seconds: int) -> dict[str, Any]:
     """Return a pool of three groups: one to break mounts in, one whose pod is deleted, one whose token is wrong at first."""
     return {
-        "image": {"repository": REPOSITORY, "tag": TAG},
+        "image": {"repository": repository("fuse"), "tag": TAG},
         "executors": [
             group("cpu", mounts=[DATA_MOUNT, onedata_mount("onedata", "access")], drainTimeout="1m"),
             group("ending", mounts=[DATA_MOUNT], drainTimeout=f"{drain_seconds}s"),
