@@ -12,7 +12,7 @@ import orjson
 from . import naming
 from .api.status import ConditionType, Reason
 from .builders.config import config_files, user_files
-from .kinds import CONFIG_MAP
+from .kinds import CONFIG_MAP, DEPLOYMENT
 from .naming import Names
 from .observe import Children
 from .poolstate import AgentError, ConfigFinding
@@ -43,7 +43,7 @@ class ConfigChecker:
         A component whose new files are refused, or cannot be judged now, keeps those that it mounts. An agent that did not answer is not
         asked again for the other components: a pool must not hold a worker for longer than one question takes.
         """
-        judge = _once_silent(judge)
+        judge, by = _once_silent(judge), _judging_image(names, children)
         approved: dict[str, Files] = {}
         problems: dict[str, Problem] = {}
         for component, files in configs.items():
@@ -51,17 +51,19 @@ class ConfigChecker:
             if mounted is None or mounted == files:
                 approved[component] = files
                 continue
-            found = await self._problems(names, component, files, judge, place)
+            found = await self._problems(names, component, files, judge, by, place)
             approved[component] = mounted if found else files
             problems |= {problem.message: problem for problem in found}
         return approved, list(problems.values())
 
-    async def _problems(self, names: Names, component: str, files: Files, judge: Judge, place: Place) -> list[Problem]:
+    async def _problems(
+        self, names: Names, component: str, files: Files, judge: Judge, by: str, place: Place
+    ) -> list[Problem]:
         role = component if component in (naming.MANAGER, naming.SUBMITTER) else naming.EXECUTOR
         # groups differ in their names only: one verdict for all that have the same files
         everything = config_files(names, role, role, files)
         try:
-            findings = await self._verdict(role, everything, judge)
+            findings = await self._verdict(role, everything, judge, by)
         except AgentError as error:
             message = f"a change of configuration waits to be checked by the pool's HTCondor: {error}"
             return [Problem(ConditionType.CONFIG_VALID, Reason.CONFIG_UNCHECKED, message)]
@@ -70,14 +72,20 @@ class ConfigChecker:
         ]
         return [Problem(ConditionType.CONFIG_VALID, Reason.CONFIG_MAP_INVALID, text) for text in texts]
 
-    async def _verdict(self, role: str, files: Files, judge: Judge) -> Sequence[ConfigFinding]:
-        key = hashlib.sha256(orjson.dumps([role, files], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    async def _verdict(self, role: str, files: Files, judge: Judge, by: str) -> Sequence[ConfigFinding]:
+        key = hashlib.sha256(orjson.dumps([by, role, files], option=orjson.OPT_SORT_KEYS)).hexdigest()
         if key not in self._verdicts:
             findings = await judge(role, files)
             while len(self._verdicts) >= MOST_VERDICTS:
                 del self._verdicts[next(iter(self._verdicts))]
             self._verdicts[key] = findings
         return self._verdicts[key]
+
+
+def _judging_image(names: Names, children: Children) -> str:
+    """Return the image whose HTCondor judges: another one may judge otherwise."""
+    manager = children.get(DEPLOYMENT, names.manager)
+    return "" if manager is None else str(manager["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
 def _once_silent(judge: Judge) -> Judge:

@@ -131,3 +131,14 @@ async def test_a_finding_without_a_file_of_the_users_is_told_too(file: str) -> N
     judge = Judge({"manager": [Finding(file, 0, "", "HTCondor finds no end reading this")]})
     _, problems = await approve(judge, mounting(OLD, "manager"), {"manager": NEW})
     assert problems[0][1] == f"{file or 'configuration of manager'}: HTCondor finds no end reading this"
+
+
+async def test_another_image_judges_anew() -> None:
+    checker, strict, mild = ConfigChecker(), Judge({"manager": [BAD]}), Judge()
+    for image, judge, refused in (("condor:24", strict, True), ("condor:24", mild, True), ("condor:25", mild, False)):
+        children = mounting(OLD, "manager")
+        template = {"spec": {"containers": [{"image": image}]}}
+        kind = {"apiVersion": "apps/v1", "kind": "Deployment"}
+        children.put({**kind, "metadata": {"name": "demo-manager"}, "spec": {"template": template}})
+        _, problems = await approve(judge, children, {"manager": NEW}, checker)
+        assert bool(problems) is refused
