@@ -15,7 +15,7 @@ from tools.console import BUILD, ROOT, CommandFailedError, Console, exit_status,
 from tools.deploy import install_operator
 from tools.images import build_images
 
-from . import agent, failover, firstjob, live, overhead, scale, sizes, writes
+from . import agent, failover, firstjob, jobs, live, overhead, scale, sizes, writes
 from .report import Results, document, figures_of, table
 
 Part = Callable[[Console, Results], Coroutine[Any, Any, None]]
@@ -26,6 +26,7 @@ CLUSTER: dict[str, Part] = {
     "firstjob": firstjob.run,
     "failover": failover.run,
     "live": live.run,
+    "jobs": jobs.run,
     "agent": agent.run,
     "sizes": sizes.run,
 }

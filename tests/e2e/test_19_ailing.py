@@ -78,7 +78,7 @@ def ailing(new_namespace: Callable[[str], Kubectl]) -> Ailing:
     startd = pool.run(pool.executor("ends"), "pgrep", "-o", "-x", "condor_startd").strip()
 
     def drains() -> None:
-        if "drain" not in pool.logs(pool.executor("ends")).lower():
+        if "may finish within" not in pool.logs(pool.executor("ends")):
             raise NotYetError("pool-init says nothing of a drain")
 
     wait_for("pool-init to have heard", drains, 20)

@@ -65,6 +65,10 @@ class Job:
         """Return an attribute from the queue; empty where the job has left it."""
         return self.pool.run(self.pool.submitter, "condor_q", str(self.cluster), "-af", name).strip()
 
+    def attribute_of_history(self, name: str) -> str:
+        """Return an attribute of a job that has left the queue."""
+        return self.pool.run(self.pool.submitter, "condor_history", str(self.cluster), "-af", name).strip()
+
     @property
     def host(self) -> str:
         """Name of the executor's pod that the job runs on; NotYetError where it runs nowhere."""

@@ -1,0 +1,96 @@
+"""The queue outlives its pod, and jobs outlive both the submitter's and the manager's."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.e2e.support.container import signal_container
+from tests.e2e.support.jobs import EVICTED, EXECUTING, Job, shell_job
+from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.manifests import group
+from tests.e2e.support.pool import Pool, describe, is_ready
+from tests.e2e.support.waiting import NotYetError, wait_for
+
+RECONNECTED = "023"
+BACK_SECONDS = 90.0
+AGAIN_SECONDS = 20.0
+"""From the new manager's readiness to the begin of a job that waited: 15, and what two busy cores may add."""
+NOWHERE = {"nodeSelector": {"nowhere": "at-all"}}
+
+
+def spec(**manager: Any) -> dict[str, Any]:
+    """Return the pool's spec."""
+    return {"manager": manager, "executors": [group("cpu")]}
+
+
+@pytest.fixture(scope="module")
+def pool(new_namespace: Callable[[str], Kubectl]) -> Pool:
+    """Return the ready pool."""
+    made = Pool(new_namespace("durable"), "durable")
+    made.apply(spec())
+    made.wait_ready()
+    made.wait_executors({made.executor("cpu")}, 60)
+    return made
+
+
+def wait_schedd(pool: Pool) -> None:
+    """Wait until the queue answers."""
+
+    def look() -> None:
+        if pool.attempt(pool.submitter, "condor_q", "-allusers", "-total").code != 0:
+            raise NotYetError(describe(pool.pods("submitter")))
+
+    wait_for("the queue to answer", look, BACK_SECONDS)
+
+
+def undisturbed(job: Job) -> None:
+    """Assert that a job ran once."""
+    events = job.events()
+    assert (events.count(EXECUTING), events.count(EVICTED)) == (1, 0), events
+
+
+def test_a_running_job_outlives_the_submitter_killed_and_deleted(pool: Pool) -> None:
+    job = pool.submit(shell_job("sleep 60; echo once"))
+    job.wait_running()
+
+    signal_container(pool.kubectl.must_get("pod", pool.submitter), "KILL")
+    wait_for("the container to be started again", lambda: _restarted(pool), BACK_SECONDS)
+    wait_schedd(pool)
+    job.wait_event(RECONNECTED, BACK_SECONDS)
+    pool.kubectl("delete", "pod", pool.submitter, seconds=BACK_SECONDS)
+    wait_schedd(pool)
+
+    assert job.wait_done(120) == "once\n"
+    undisturbed(job)
+    assert pool.submit(shell_job("true")).cluster > job.cluster
+
+
+def test_without_a_manager_jobs_run_and_are_submitted_and_with_one_they_start_at_once(pool: Pool) -> None:
+    pool.wait_condition("Ready", "True", BACK_SECONDS)
+    job = pool.submit(shell_job("sleep 40; echo undisturbed"))
+    job.wait_running()
+
+    pool.apply(spec(**NOWHERE))
+    pool.wait_condition("ManagerReady", "False", BACK_SECONDS, "Unschedulable")
+    waiting = pool.submit(shell_job("echo matched"))
+    assert str(waiting.cluster) in pool.run(pool.submitter, "condor_q", "-nobatch", str(waiting.cluster), user="nobody")
+    assert job.wait_done(90) == "undisturbed\n"
+    undisturbed(job)
+    assert EXECUTING not in waiting.events()
+
+    pool.apply(spec())
+    assert waiting.wait_done(BACK_SECONDS) == "matched\n"
+
+    (manager,) = [pod for pod in pool.pods("manager") if is_ready(pod)]
+    (ready,) = [one for one in manager["status"]["conditions"] if one["type"] == "Ready"]
+    began = float(waiting.attribute_of_history("JobStartDate"))
+    late = began - datetime.fromisoformat(ready["lastTransitionTime"]).timestamp()
+    assert late <= AGAIN_SECONDS, f"the job began {late:.0f} s after the manager was ready"
+
+
+def _restarted(pool: Pool) -> None:
+    (status,) = pool.kubectl.must_get("pod", pool.submitter)["status"]["containerStatuses"]
+    if status["restartCount"] < 1 or not status["ready"]:
+        raise NotYetError(f"restarted {status['restartCount']} times")
