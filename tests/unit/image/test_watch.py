@@ -36,3 +36,12 @@ def test_a_missing_directory_and_a_dangling_link_are_empty(tmp_path: Path) -> No
     (tmp_path / "gone").symlink_to("nowhere")
     assert fingerprint(str(tmp_path)) == ()
     assert fingerprint(str(tmp_path / "none")) == ()
+
+
+def test_a_hidden_file_is_no_change_although_its_neighbours_are_new_files(tmp_path: Path) -> None:
+    publish(tmp_path, "1", {"10-defaults.conf": "A = 1\n"})
+    watch = Watch(str(tmp_path))
+    publish(tmp_path, "2", {"10-defaults.conf": "A = 1\n", ".ends": "gone\n"})
+    assert not watch.changed()
+    publish(tmp_path, "3", {"10-defaults.conf": "A = 2\n", ".ends": "gone\n"})
+    assert watch.changed()

@@ -87,7 +87,7 @@ def test_what_gets_around_an_owned_setting_is_refused(text: str, finding: str) -
     "name",
     [
         "STARTD",
-        "SHADOW",
+        "COLLECTOR",
         "STARTD_ARGS",
         "STARTER_ENVIRONMENT",
         "STARTD_CRON_X_EXECUTABLE",

@@ -34,6 +34,16 @@ class Layout:
         return self.path("/etc/condor/config.d")
 
     @property
+    def ends(self) -> str:
+        """The operator's word on executors that ended; HTCondor reads no file whose name begins with a dot."""
+        return self.path("/etc/condor/config.d/.ends")
+
+    @property
+    def lost(self) -> str:
+        """Claims that are dead, by job, for the program `shadow`."""
+        return self.path("/run/condor/lost")
+
+    @property
     def users(self) -> str:
         return self.path("/etc/condorpool/users")
 

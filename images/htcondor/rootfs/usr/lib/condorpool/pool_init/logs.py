@@ -1,7 +1,7 @@
 """One line on stdout per line of any daemon's log, tagged with its daemon."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 Write = Callable[[bytes], None]
 Edit = Callable[[bytes], bytes]
@@ -105,11 +105,15 @@ class Tail:
 
 
 class LogDirectory:
-    """All logs of a directory. HTCondor rotates by renaming X to X.old, so a new inode follows an old one."""
+    """All logs of a directory. HTCondor rotates by renaming X to X.old, so a new inode follows an old one.
 
-    def __init__(self, path: str, write: Write = write_stdout) -> None:
+    `edits` sees each line of a daemon's log before it is passed on, by the daemon's tag.
+    """
+
+    def __init__(self, path: str, write: Write = write_stdout, edits: Mapping[str, Edit] | None = None) -> None:
         self._path = path
         self._write = write
+        self._edits = edits or {}
         self._taggers: dict[str, Tagger] = {}
         self._tails: dict[str, Tail] = {}
 
@@ -157,7 +161,7 @@ class LogDirectory:
             old.read()
             old.close()
             del self._tails[entry.name]
-        tagger = self._taggers.setdefault(entry.name, Tagger(tag, self._write))
+        tagger = self._taggers.setdefault(entry.name, Tagger(tag, self._write, self._edits.get(tag)))
         try:
             tail = Tail(entry.path, tagger)
         except FileNotFoundError:

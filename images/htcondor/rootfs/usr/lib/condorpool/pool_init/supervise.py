@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from .accounts import install_slot_accounts
 from .beacon import PORT, Beacon, name_servers
@@ -18,6 +18,7 @@ from .homes import create_homes
 from .layout import Layout, prepare
 from .logs import LogDirectory, Tagger, conceal_unknown_users, leave_message, say, write_stdout
 from .loop import Loop
+from .lost import LostWatch
 from .mounts import END_LIMIT, Mounts
 from .processes import TIME_OVER, Command, Output, Reaper, running, spawn
 from .sessions import Sessions
@@ -40,6 +41,7 @@ SCHEDD_PATIENCE = 25
 MOUNTS_PATIENCE = 60.0
 
 MASTER = ("condor_master", "-f")
+SHADOW = "/usr/lib/condorpool/shadow"
 # its ad has no DaemonStartTime
 COLLECTOR_IDENTITY = (
     *("condor_status", "-collector", "-af", "MyAddress"),
@@ -53,14 +55,15 @@ class Supervisor:
     def __init__(self, settings: Settings, layout: Layout, environ: Mapping[str, str], loop: Loop) -> None:
         self._settings = settings
         self._layout = layout
-        self._environ = environ
+        self._environ = {**environ, **_facts(settings.role)}
         self._loop = loop
         self._reaper = Reaper()
         self._patience = {"executor": settings.drain_seconds, "submitter": SCHEDD_PATIENCE}.get(settings.role)
         self._shutdown = Shutdown(self._patience)
         self._faults = Faults(layout.faults, say)
         self._mounts = Mounts(loop, self._reaper, environ, layout, settings.mounts)
-        self._logs = LogDirectory(layout.log)
+        self._lost = LostWatch(loop, self._ask, layout.ends, layout.lost, say) if settings.role == "submitter" else None
+        self._logs = LogDirectory(layout.log, edits={"shadow": self._lost.note} if self._lost else None)
         self._tagger = (
             Tagger("sshd", write_stdout, conceal_unknown_users)
             if settings.role == "sshd"
@@ -91,6 +94,8 @@ class Supervisor:
         self._watch_volume()
         self._watch_collector(peer)
         self._watch_daemons()
+        if self._lost is not None:
+            self._lost.start()
         self._loop.run_until(lambda: self._exit_code is not None)
         return self._finish()
 
@@ -315,6 +320,9 @@ class Supervisor:
         self._loop.every(STRAYS_PERIOD, lambda: end_strays(say))
         HangWatch(self._loop, self._settings.role, self._main, ask, wanted, say).start()
 
+    def _ask(self, argv: Sequence[str], finished: Callable[[int, str], None]) -> None:
+        Command(self._loop, self._reaper, argv, self._environ, limit=CHECK_LIMIT, finished=finished)
+
     def _watch_collector(self, peer: str | None) -> None:
         if self._settings.collector is not None:
             CollectorWatch(self._loop, self._settings.collector, self._ask_collector, self._reload).start(peer)
@@ -327,3 +335,10 @@ class Supervisor:
             answered(answer[0] if answer else None)
 
         Command(self._loop, self._reaper, COLLECTOR_IDENTITY, self._environ, limit=CHECK_LIMIT, finished=finished)
+
+
+def _facts(role: str) -> dict[str, str]:
+    """What the configuration asks of this container: a role image without the program has no such variable, and HTCondor's own is used."""
+    if role == "submitter":
+        return {"POOL_SHADOW": SHADOW}
+    return {"POOL_STARTED": str(int(time.time()))} if role == "executor" else {}
