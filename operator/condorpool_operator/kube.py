@@ -201,15 +201,28 @@ class Kube:
 
         Bookmarks are yielded too: they have a resourceVersion and no name. ApiError 410 where the version is too old.
         """
+        async for change in self._watch(kind, namespace, selector, version, METADATA_ONLY, fields):
+            yield change["object"]["metadata"]
+
+    async def watch_objects(
+        self, kind: Kind, namespace: str | None, selector: str, version: str
+    ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Yield the same as `watch_metadata` with whole objects, each behind what became of it: ADDED, MODIFIED, DELETED, BOOKMARK."""
+        async for change in self._watch(kind, namespace, selector, version, JSON):
+            yield change["type"], change["object"]
+
+    async def _watch(
+        self, kind: Kind, namespace: str | None, selector: str, version: str, accept: str, fields: str = ""
+    ) -> AsyncIterator[dict[str, Any]]:
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         query |= _selectors(selector, fields)
-        response = await self._request("GET", kind.path(namespace), query, accept=METADATA_ONLY, seconds=WATCH_SECONDS)
+        response = await self._request("GET", kind.path(namespace), query, accept=accept, seconds=WATCH_SECONDS)
         try:
             async for line in _lines(response):
                 change = orjson.loads(line)
                 if change["type"] == "ERROR":
                     raise _status_error(change["object"])
-                yield change["object"]["metadata"]
+                yield change
         except (aiohttp.ClientError, TimeoutError):
             return
         finally:

@@ -3,15 +3,18 @@
 import asyncio
 import base64
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import labels
 from .discovery import CalicoApi
+from .ends import life_of
 from .errors import ApiError
 from .kinds import APPLIED, CALICO_POLICY, CLAIM, CONFIG_MAP, POD, SECRET, Kind, kind_of
 from .kube import Kube
+from .naming import EXECUTOR
 from .pool import Pool, PoolKey
 
 MOST_POOLS = 50
@@ -34,11 +37,14 @@ class Children:
         objects: Iterable[Obj] = (),
         strays: Iterable[Obj] = (),
         unseen: Mapping[Kind, ApiError] | None = None,
+        asked_at: float = 0.0,
     ) -> None:
         self._objects = {(kind_of(obj), obj["metadata"]["name"]): obj for obj in objects}
         self.strays = tuple(strays)
         self.unseen = dict(unseen or {})
         """Kinds that could not be listed; nothing is known about objects of them."""
+        self.asked_at = asked_at
+        """When the API server was asked, Unix seconds: what is here was there then, or came later."""
 
     def get(self, kind: Kind, name: str) -> Obj | None:
         """Return an object, or None."""
@@ -88,6 +94,7 @@ def belongs(pool: Pool, obj: Obj) -> bool:
 class _Seen:
     """What lists showed: objects by pool, and by kind why it could not be listed in a namespace (None: in the whole cluster)."""
 
+    asked_at: float
     objects: dict[PoolKey, list[Obj]] = field(default_factory=dict)
     refused: dict[Kind, dict[str | None, ApiError]] = field(default_factory=dict)
 
@@ -129,7 +136,7 @@ class Observer:
         strays: list[Obj] = []
         for obj in seen.objects.get(key, ()):
             (mine if belongs(pool, obj) else strays).append(obj)
-        return Children(mine, strays, seen.unseen(pool.namespace))
+        return Children(mine, strays, seen.unseen(pool.namespace), seen.asked_at)
 
     async def remains(self, key: PoolKey) -> list[Obj]:
         """Return the objects that carry the name of a pool that is gone; ApiError where those that need a hand cannot be listed.
@@ -158,7 +165,7 @@ class Observer:
             if self._open is batch:
                 self._open = None
             kinds = [kind for kind in (*APPLIED, POD) if kind != CALICO_POLICY or self._calico.served]
-            seen = _Seen()
+            seen = _Seen(time.time())
             await asyncio.gather(*(self._list(kind, batch.keys, seen) for kind in kinds))
             return seen
 
@@ -200,6 +207,7 @@ def _slim(kind: Kind, obj: Obj) -> Obj:
         "metadata": {key: meta[key] for key in kept if key in meta},
         "spec": {"nodeName": sys.intern(obj.get("spec", {}).get("nodeName", ""))},
         "status": _slim_status(obj.get("status", {})),
+        **({"life": life_of(obj)} if meta["labels"].get(labels.COMPONENT) == EXECUTOR else {}),
     }
 
 

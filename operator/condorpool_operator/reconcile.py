@@ -24,8 +24,9 @@ from .cordons import Cordons
 from .diagnosis import diagnose
 from .discovery import CalicoApi
 from .drains import Plan, plan_group
+from .ends import FILE, Ledger, events_of
 from .errors import ApiError, PoolInvalidError
-from .kinds import CONDOR_POOL, STATEFUL_SET
+from .kinds import CONDOR_POOL, CONFIG_MAP, POD, STATEFUL_SET
 from .kube import Kube
 from .minting import complete_credentials
 from .naming import Names
@@ -63,6 +64,7 @@ class Reconciler:
         kube: Kube,
         settings: Settings,
         references: ReferenceIndex,
+        ledger: Ledger,
         calico: CalicoApi,
         agents: AgentClient,
         poller: Poller,
@@ -71,6 +73,7 @@ class Reconciler:
         self._kube = kube
         self._settings = settings
         self._references = references
+        self._ledger = ledger
         self._calico = calico
         self._agents = agents
         self._poller = poller
@@ -110,6 +113,7 @@ class Reconciler:
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._looked_at.discard((namespace, name))
             self._references.forget((namespace, name))
+            self._ledger.forget((namespace, name))
             self._poller.forget((namespace, name))
             await hurry(self._kube, await self._observer.remains((namespace, name)))
             return None
@@ -126,6 +130,9 @@ class Reconciler:
             await self._report(obj, paused_status(generation, previous, now))
             return math.inf
         children = await self._observer.children(pool)
+        if POD not in children.unseen:
+            lives = [pod["life"] for pod in children.pods(naming.EXECUTOR)]
+            self._ledger.listed((namespace, name), lives, int(children.asked_at))
         await hurry(self._kube, children.strays)
         if children.some_pod_ends() and await namespace_ends(self._kube, namespace):
             await end_with_namespace(self._kube, pool, children)
@@ -142,8 +149,11 @@ class Reconciler:
         plans = _plans(context, children, sight, self._cordons.nodes)
         sizes = {name: plan.replicas for name, plan in plans.items()}
         context = replace(context, replicas=sizes)
+        told = self._told(context.names, children)
         more, later = await self._converge(context, children, plans, complete=not problems)
         problems += more
+        for kind, reason, message in events_of(told, self._told(context.names, children)):
+            await self._tell(obj, kind, reason, message)
         if any(problem.condition is ConditionType.NETWORK_POLICY_ENFORCED for problem in problems):
             await self._look_at_calico()
         problems += self._not_as_asked(pool)
@@ -184,8 +194,16 @@ class Reconciler:
         judge = self._judge(names, credentials, children)
         user_config, refusals = await self._checker.approve(names, children, readable, judge, partial(place_of, pool))
         policies = policy_kind(pool.spec.network_policy.mode, served=self._calico.served)
-        context = Context(pool, names, self._settings, user_config, credentials, accounts, policies)
+        told = self._told(names, children)
+        ends = self._ledger.due((pool.namespace, pool.name), told, int(datetime.now(UTC).timestamp()))
+        context = Context(pool, names, self._settings, user_config, credentials, accounts, policies, ends=ends)
         return context, problems + refusals + user_problems + mount_problems
+
+    @staticmethod
+    def _told(names: Names, children: Children) -> str:
+        """Return what the submitter is told of executors that are gone."""
+        config = children.get(CONFIG_MAP, names.config(naming.SUBMITTER)) or {}
+        return str((config.get("data") or {}).get(FILE, ""))
 
     def _judge(self, names: Names, credentials: Credentials, children: Children) -> Judge:
         """Return who judges a changed configuration: the pool's HTCondor, through its agent.

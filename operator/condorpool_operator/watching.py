@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 from . import labels
 from .discovery import CalicoApi
+from .ends import Ledger, life_of
 from .errors import ApiError
 from .kinds import APPLIED, CALICO_POLICY, CONFIG_MAP, POD, SECRET, Kind
 from .kube import Kube
+from .naming import EXECUTOR
 from .pool import PoolKey
 
 logger = logging.getLogger(__name__)
@@ -58,12 +60,14 @@ class Watches:
         self,
         kube: Kube,
         references: ReferenceIndex,
+        ledger: Ledger,
         calico: CalicoApi,
         add: Callable[[PoolKey], None],
         resync: Callable[[], None],
     ) -> None:
         self._kube = kube
         self._references = references
+        self._ledger = ledger
         self._calico = calico
         self._add = add
         self._resync = resync
@@ -88,7 +92,7 @@ class Watches:
                     version = await self._kube.version(kind, scope)
                     self._resync()
                     await self._find_remains(kind, scope)
-                async for meta in self._kube.watch_metadata(kind, scope, "" if referenced else labels.KNOWN, version):
+                async for meta in self._changes(kind, scope, "" if referenced else labels.KNOWN, version):
                     version, failures = meta["resourceVersion"], 0
                     self._notice(kind, meta)
             except ApiError as error:
@@ -99,6 +103,28 @@ class Watches:
                 if kind == CALICO_POLICY and await self._calico.look(self._kube):
                     self._resync()
             await asyncio.sleep(min(PAUSE_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS))
+
+    async def _changes(
+        self, kind: Kind, scope: str | None, selector: str, version: str
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield the metadata of what changes; of pods, whose last words are worth keeping, the rest is read as well."""
+        if kind != POD:
+            async for meta in self._kube.watch_metadata(kind, scope, selector, version):
+                yield meta
+            return
+        async for change, pod in self._kube.watch_objects(kind, scope, selector, version):
+            self._take(change, pod)
+            yield pod["metadata"]
+
+    def _take(self, change: str, pod: Mapping[str, Any]) -> None:
+        meta = pod["metadata"]
+        if (meta.get("labels") or {}).get(labels.COMPONENT) != EXECUTOR:
+            return
+        pool, life = (meta["namespace"], meta["labels"][labels.POOL]), life_of(pod)
+        if change == "DELETED":
+            self._ledger.deleted(pool, life)
+        else:
+            self._ledger.seen(pool, life)
 
     async def _find_remains(self, kind: Kind, scope: str | None) -> None:
         """Ask for a look at every pool that has pods or Calico policies: one that is gone has no other way to be noticed."""

@@ -63,6 +63,8 @@ class Reason(StrEnum):
     MOUNT_BROKEN = "MountBroken"
     ANSWERING = "Answering"
     AGENT_SILENT = "AgentSilent"
+    EXECUTOR_GONE = "ExecutorGone"
+    EXECUTOR_LOST = "ExecutorLost"
     PROGRESSING = "Progressing"
     PAUSED = "Paused"
     SETTLED = "Settled"

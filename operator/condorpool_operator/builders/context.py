@@ -57,6 +57,8 @@ class Context:
     """Kind of the network policies in effect; None where there are none."""
     replicas: Mapping[str, int] = field(default_factory=dict)
     """Sizes of StatefulSets by group, where they are not what the group asks for: executors at their end are not empty yet."""
+    ends: str = ""
+    """What the submitter is told of executors that are gone (`ends.py`)."""
 
     @property
     def image(self) -> str:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from .. import labels, naming
+from .. import ends, labels, naming
 from ..api.v1alpha1 import Ssh
 from . import pods
 from .config import build_config, build_sshd_config
@@ -28,7 +28,7 @@ def build_submitter(context: Context) -> list[dict[str, Any]]:
     names, spec = context.names, context.pool.spec.submitter
     objects = [
         build_users(context),
-        build_config(context, naming.SUBMITTER, naming.SUBMITTER),
+        _config(context),
         _claim(context),
         pods.service(context, names.submitter, naming.SUBMITTER, None, [pods.condor_port()], clusterIP="None"),
         _stateful_set(context),
@@ -36,6 +36,13 @@ def build_submitter(context: Context) -> list[dict[str, Any]]:
     if spec.ssh is not None:
         objects += [build_sshd_config(context, spec.ssh), _ssh_service(context, spec.ssh)]
     return objects
+
+
+def _config(context: Context) -> dict[str, Any]:
+    config = build_config(context, naming.SUBMITTER, naming.SUBMITTER)
+    if context.ends:
+        config["data"][ends.FILE] = context.ends
+    return config
 
 
 def _claim(context: Context) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import kopf
 
 from ..cordons import Cordons
 from ..discovery import CalicoApi, wait_for_pools, watch_discovery
+from ..ends import Ledger
 from ..kube import Kube
+from ..nodes import NodeWatch
 from ..pool import PoolKey
 from ..poolstate import AgentClient, Poller
 from ..reconcile import Reconciler
@@ -30,17 +32,17 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.networking.enforce_retry_after = True
     settings.queueing.exit_timeout = 2.0
     queue: WorkQueue[PoolKey] = WorkQueue(own.resync_seconds)
-    references = ReferenceIndex()
+    references, ledger = ReferenceIndex(), Ledger()
     kube = await Kube.connect(own.request_timeout_seconds)
     memo.kube, memo.tasks = kube, []
     await wait_for_pools(kube)
     calico = CalicoApi()
     await calico.look(kube)
-    watches = Watches(kube, references, calico, queue.add, queue.resync)
+    watches = Watches(kube, references, ledger, calico, queue.add, queue.resync)
     memo.agents = AgentClient()
     poller = Poller(memo.agents, queue.add)
     cordons = Cordons(kube, queue.resync)
-    reconciler = Reconciler(kube, own, references, calico, memo.agents, poller, cordons)
+    reconciler = Reconciler(kube, own, references, ledger, calico, memo.agents, poller, cordons)
     memo.queue, memo.reconciler = queue, reconciler
     work = {f"worker {number}": queue.work(reconciler) for number in range(own.workers)}
     work["watches"] = watches.run(own.namespaces)
@@ -48,6 +50,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     work["discovery"] = watch_discovery(kube, calico, queue.resync)
     if not own.namespaces:
         work["cordons"] = cordons.run()
+        work["nodes"] = NodeWatch(kube, ledger, queue.add).run()
     memo.tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work.items()]
     for task in memo.tasks:
         task.add_done_callback(_tell_end)

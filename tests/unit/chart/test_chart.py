@@ -111,8 +111,8 @@ def test_namespaced_mode_grants_nothing_cluster_wide(namespaced: Objects) -> Non
 
 def test_namespaced_mode_grants_the_same_rights(cluster_wide: Objects, namespaced: Objects) -> None:
     everywhere = verbs(only(cluster_wide, "ClusterRole")["rules"])
-    for wide in (("apiextensions.k8s.io", "customresourcedefinitions"), ("", "nodes")):
-        assert everywhere.pop(wide) == {"list", "watch"}
+    assert everywhere.pop(("apiextensions.k8s.io", "customresourcedefinitions")) == {"list", "watch"}
+    assert everywhere.pop(("", "nodes")) == {"get", "list", "watch"}
     for place in ("physics", "biology"):
         role = namespaced["Role", f"{place}/condorpool-operator"]
         assert verbs(role["rules"]) == everywhere
@@ -129,7 +129,7 @@ def test_rights_are_those_that_the_code_uses(cluster_wide: Objects) -> None:
         ("", "pods"): {"list", "watch", "patch", "delete"},
         ("", "events"): {"create", "list"},
         ("", "namespaces"): {"get"},
-        ("", "nodes"): {"list", "watch"},
+        ("", "nodes"): {"get", "list", "watch"},
         ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
     }
     for kind in APPLIED:

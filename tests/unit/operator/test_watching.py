@@ -8,10 +8,11 @@ import pytest
 
 from condorpool_operator import watching
 from condorpool_operator.discovery import CalicoApi
+from condorpool_operator.ends import Ledger
 from condorpool_operator.errors import ApiError
 from condorpool_operator.kinds import CONFIG_MAP, POD, SERVICE, Kind
 from condorpool_operator.kube import Kube
-from condorpool_operator.labels import POOL
+from condorpool_operator.labels import COMPONENT, POOL
 from condorpool_operator.watching import ReferenceIndex, Watches
 
 
@@ -64,6 +65,12 @@ class Server:
                 raise step
             yield step
 
+    async def watch_objects(
+        self, kind: Kind, namespace: str | None, selector: str, version: str
+    ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        async for change in self.watch_metadata(kind, namespace, selector, version):
+            yield cast("tuple[str, dict[str, Any]]", change)
+
 
 def change(version: int, name: str, pool: str | None = None) -> dict[str, Any]:
     labels = {} if pool is None else {"labels": {POOL: pool}}
@@ -76,7 +83,7 @@ AWAY = ApiError(0, "Unreachable", "no answer")
 
 
 async def play(
-    monkeypatch: pytest.MonkeyPatch, kind: Kind, *scripts: list[Any]
+    monkeypatch: pytest.MonkeyPatch, kind: Kind, *scripts: list[Any], ledger: Ledger | None = None
 ) -> tuple[Server, list[tuple[str, str]], int]:
     """Return what a watch asked the server, the pools that it named, and how often it asked for all of them."""
     monkeypatch.setattr(watching, "PAUSE_SECONDS", 0.0)
@@ -85,7 +92,9 @@ async def play(
     resyncs: list[int] = []
     references = ReferenceIndex()
     references.note(("physics", "reader"), {"ConfigMap": {"knobs"}})
-    watches = Watches(cast("Kube", server), references, CalicoApi(), named.append, lambda: resyncs.append(1))
+    watches = Watches(
+        cast("Kube", server), references, ledger or Ledger(), CalicoApi(), named.append, lambda: resyncs.append(1)
+    )
     task = asyncio.create_task(watches._watch(kind, None))
     await asyncio.wait_for(server.ended.wait(), 5)
     task.cancel()
@@ -115,3 +124,33 @@ async def test_where_changes_may_be_missed_all_pools_are_looked_at(monkeypatch: 
 async def test_pods_name_pools_that_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     _, named, _ = await play(monkeypatch, POD, [])
     assert named == [("physics", "gone")]
+
+
+async def test_the_last_words_of_an_executor_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = {
+        "terminated": {"startedAt": "2027-01-15T08:00:00Z", "finishedAt": "2027-01-15T08:10:00Z", "exitCode": 137}
+    }
+    running = {"running": {"startedAt": "2027-01-15T08:00:00Z"}}
+
+    def pod(version: int, component: str, state: dict[str, Any]) -> dict[str, Any]:
+        meta = change(version, f"demo-{component}-0", "demo") | {"uid": component}
+        meta["labels"][COMPONENT] = component
+        ready = [{"type": "Ready", "status": "True"}]
+        status = {"podIP": "10.0.0.1", "containerStatuses": [{"state": state}], "conditions": ready}
+        return {"metadata": meta, "spec": {"nodeName": "n1"}, "status": status}
+
+    ledger = Ledger()
+    steps = [
+        step
+        for component in ("executor", "submitter")
+        for step in (("ADDED", pod(101, component, running)), ("DELETED", pod(102, component, killed)))
+    ]
+    _, named, _ = await play(
+        monkeypatch,
+        POD,
+        [*steps, ("BOOKMARK", {"metadata": BOOKMARK}), ("ADDED", pod(151, "executor", running))],
+        ledger=ledger,
+    )
+    assert named.count(("physics", "demo")) == 5
+    told = ledger.due(("physics", "demo"), "", 1_800_000_600)
+    assert told == "gone 10.0.0.1 1800000000 1800000599 demo-executor-0 executor n1\n"

@@ -1,0 +1,358 @@
+"""An executor is never called gone while it could run, whatever is seen of it and in whatever order."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from condorpool_operator.ends import (
+    GONE,
+    KEPT_SECONDS,
+    LOST,
+    MOST,
+    OUT_OF_SERVICE,
+    End,
+    Ledger,
+    Life,
+    Run,
+    events_of,
+    is_gone,
+    life_of,
+    merged,
+    read,
+    text_of,
+)
+
+POOL = ("physics", "demo")
+NOW = 1_800_000_000
+
+
+def stamp(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Container:
+    """What really happens: one container of one pod, its address, and the startds that were born in it."""
+
+    def __init__(self, uid: str, node: str, address: str, now: int) -> None:
+        self.uid, self.node, self.address = uid, node, address
+        self.since, self.until, self.code = now, 0, 0
+        self.births = [now]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        if not self.until:
+            return {"running": {"startedAt": stamp(self.since)}}
+        times = {"startedAt": stamp(self.since), "finishedAt": stamp(self.until)}
+        return {"terminated": times | {"exitCode": self.code}}
+
+
+class World(RuleBasedStateMachine):
+    """Nodes, pods and an operator that sees some of it: late, twice, out of order, or not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.nodes = {"n1", "n2"}
+        self.pods: dict[str, list[Container]] = {}
+        self.leaked: list[Container] = []
+        self.ending: set[str] = set()
+        self.count = 0
+        self.ledger = Ledger()
+        self.told = ""
+        self.old: list[tuple[str, Life]] = []
+        self.snapshots: list[tuple[int, list[Life]]] = []
+
+    def running(self) -> list[Container]:
+        """Return the containers that may run, as far as the rules go: a node that is gone has none."""
+        last = [containers[-1] for containers in self.pods.values()]
+        return [one for one in (*last, *self.leaked) if not one.until and one.node in self.nodes]
+
+    def life(self, uid: str) -> Life:
+        containers = self.pods[uid]
+        status: dict[str, Any] = {"state": containers[-1].state}
+        if len(containers) > 1:
+            status["lastState"] = containers[-2].state
+        ready = [{"type": "Ready", "status": "True"}]
+        meta = {"uid": uid, "name": "demo-cpu-0"} | ({"deletionTimestamp": "x"} if uid in self.ending else {})
+        return life_of(
+            {
+                "metadata": meta,
+                "spec": {"nodeName": containers[-1].node},
+                "status": {"podIP": containers[-1].address, "containerStatuses": [status], "conditions": ready},
+            }
+        )
+
+    def changed(self, data: st.DataObject, uid: str) -> None:
+        """Note a state of a pod, which the operator may see."""
+        life = self.life(uid)
+        self.old.append((uid, life))
+        if data.draw(st.booleans()):
+            self.ledger.seen(POOL, life)
+
+    def some_pod(self, data: st.DataObject) -> str | None:
+        return data.draw(st.sampled_from(sorted(self.pods))) if self.pods else None
+
+    @rule(data=st.data(), seconds=st.integers(0, 3))
+    def time_passes(self, data: st.DataObject, seconds: int) -> None:
+        self.now += seconds
+
+    @rule(data=st.data())
+    def pod_starts(self, data: st.DataObject) -> None:
+        if not self.nodes:
+            return
+        self.count += 1
+        uid = f"u{self.count}"
+        # addresses of pods that were deleted by force are given away again, although they may run
+        taken = {containers[-1].address for containers in self.pods.values()}
+        free = sorted({"10.0.0.1", "10.0.0.2", "10.0.0.3"} - taken)
+        if not free:
+            return
+        node = data.draw(st.sampled_from(sorted(self.nodes)))
+        self.now += 1
+        self.pods[uid] = [Container(uid, node, data.draw(st.sampled_from(free)), self.now)]
+        self.changed(data, uid)
+
+    @rule(data=st.data(), code=st.sampled_from([0, 137]))
+    def container_ends(self, data: st.DataObject, code: int) -> None:
+        uid = self.some_pod(data)
+        if uid is None or self.pods[uid][-1].until or self.pods[uid][-1].node not in self.nodes:
+            return
+        self.pods[uid][-1].until, self.pods[uid][-1].code = self.now, code
+        self.changed(data, uid)
+
+    @rule(data=st.data(), same=st.booleans())
+    def container_starts_again(self, data: st.DataObject, same: bool) -> None:
+        """In the same second, perhaps; with another address where the sandbox had to be made anew."""
+        uid = self.some_pod(data)
+        if uid is None or not self.pods[uid][-1].until or uid in self.ending:
+            return
+        last = self.pods[uid][-1]
+        taken = {containers[-1].address for other, containers in self.pods.items() if other != uid}
+        free = sorted({"10.0.0.1", "10.0.0.2", "10.0.0.3", last.address} - taken)
+        address = last.address if same else data.draw(st.sampled_from(free))
+        if last.node in self.nodes:
+            self.pods[uid].append(Container(uid, last.node, address, self.now))
+            self.changed(data, uid)
+
+    @rule(data=st.data())
+    def startd_is_born_again(self, data: st.DataObject) -> None:
+        uid = self.some_pod(data)
+        if uid is not None and not self.pods[uid][-1].until:
+            self.pods[uid][-1].births.append(self.now)
+
+    @rule(data=st.data())
+    def pod_is_told_to_end(self, data: st.DataObject) -> None:
+        uid = self.some_pod(data)
+        if uid is not None:
+            self.ending.add(uid)
+            self.changed(data, uid)
+
+    @rule(data=st.data(), seen=st.booleans())
+    def pod_is_deleted(self, data: st.DataObject, seen: bool) -> None:
+        """By its kubelet if its container has ended, by force if not."""
+        uid = self.some_pod(data)
+        if uid is None:
+            return
+        life = self.life(uid)
+        last = self.pods.pop(uid)[-1]
+        if not last.until:
+            self.leaked.append(last)
+        if seen:
+            self.ledger.deleted(POOL, life)
+
+    @rule(data=st.data())
+    def leaked_container_ends(self, data: st.DataObject) -> None:
+        if self.leaked:
+            self.leaked.remove(data.draw(st.sampled_from(self.leaked)))
+
+    @rule(data=st.data(), seen=st.booleans())
+    def node_is_gone(self, data: st.DataObject, seen: bool) -> None:
+        if not self.nodes:
+            return
+        node = data.draw(st.sampled_from(sorted(self.nodes)))
+        self.nodes.remove(node)
+        if seen:
+            self.ledger.node_gone(node)
+
+    @rule(data=st.data())
+    def something_old_is_seen(self, data: st.DataObject) -> None:
+        if self.old:
+            _, life = data.draw(st.sampled_from(self.old[-20:]))
+            self.ledger.seen(POOL, life)
+
+    @rule()
+    def a_list_is_made(self) -> None:
+        self.snapshots.append((self.now, [self.life(uid) for uid in self.pods]))
+
+    @rule(data=st.data())
+    def a_list_arrives(self, data: st.DataObject) -> None:
+        if self.snapshots:
+            at, lives = data.draw(st.sampled_from(self.snapshots[-3:]))
+            self.ledger.listed(POOL, lives, at)
+
+    @rule()
+    def operator_reconciles(self) -> None:
+        self.told = self.ledger.due(POOL, self.told, self.now)
+
+    @rule()
+    def operator_restarts(self) -> None:
+        self.ledger = Ledger()
+
+    @invariant()
+    def nobody_who_may_run_is_called_gone(self) -> None:
+        told = self.ledger.due(POOL, self.told, self.now)
+        for end in read(told):
+            for one in self.running() if end.word == GONE else ():
+                for birth in one.births:
+                    covered = end.run.address == one.address and end.run.since <= birth <= end.last
+                    assert not covered, (end, one.__dict__)
+
+
+World.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestWorld = World.TestCase
+
+
+RUN = Run("u1", NOW - 500, "demo-cpu-0", "n1", "10.0.0.1")
+
+
+def life(
+    running: int | None = RUN.since, *ended: tuple[int, int, int], well: bool = True, address: str = RUN.address
+) -> Life:
+    return Life(RUN.uid, RUN.pod, RUN.node, address, running, well, ended)
+
+
+def told(ledger: Ledger, before: str = "") -> list[End]:
+    return list(read(ledger.due(POOL, before, NOW)))
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    ledger = Ledger()
+    ledger.listed(POOL, [life()], NOW - 9)
+    return ledger
+
+
+def test_a_container_that_was_killed_is_gone(ledger: Ledger) -> None:
+    ledger.seen(POOL, life(None, (RUN.since, NOW - 5, 137)))
+    assert told(ledger) == [End(RUN, NOW - 6, GONE)]
+
+
+def test_a_container_that_was_started_again_elsewhere_is_gone_where_it_was(ledger: Ledger) -> None:
+    ledger.seen(POOL, life(NOW - 5, (RUN.since, NOW - 5, 137), address="10.0.0.9"))
+    assert told(ledger) == [End(RUN, NOW - 6, GONE)]
+
+
+def test_one_that_ended_in_peace_is_worth_no_word(ledger: Ledger) -> None:
+    ledger.deleted(POOL, life(None, (RUN.since, NOW - 5, 0)))
+    assert told(ledger) == []
+
+
+def test_a_pod_that_vanishes_is_lost_until_its_node_is_gone(ledger: Ledger) -> None:
+    ledger.deleted(POOL, life())
+    assert ledger.doubtful() == {"n1"}
+    before = ledger.due(POOL, "", NOW)
+    assert before == f"lost 10.0.0.1 {NOW - 500} {NOW - 9} demo-cpu-0 u1 n1\n"
+    later = Ledger()
+    assert later.due(POOL, before, NOW) == before
+    assert later.doubtful() == {"n1"}
+    assert later.node_gone("n2") == set()
+    assert later.node_gone("n1") == {POOL}
+    assert told(later, before) == [End(RUN, NOW - 9, GONE)]
+    assert later.due(POOL, text_of(told(later, before)), NOW) == text_of([End(RUN, NOW - 9, GONE)])
+
+
+def test_the_end_of_a_node_takes_its_executors_along(ledger: Ledger) -> None:
+    assert ledger.hosts("n1")
+    assert not ledger.hosts("n2")
+    assert ledger.node_gone("n1") == {POOL}
+    assert told(ledger) == [End(RUN, NOW - 9, GONE)]
+
+
+def test_only_nodes_of_executors_that_are_not_well_are_in_doubt(ledger: Ledger) -> None:
+    assert ledger.doubtful() == set()
+    ledger.seen(POOL, life(well=False))
+    assert ledger.doubtful() == {"n1"}
+    ledger.listed(POOL, [life()], NOW)
+    assert ledger.doubtful() == set()
+    ledger.seen(POOL, life(well=False))
+    ledger.listed(POOL, [], NOW)
+    assert ledger.doubtful() == set()
+
+
+def test_an_executor_that_was_never_ready_has_no_job_to_lose() -> None:
+    """Nor does a crash loop cost a write for each of its turns."""
+    ledger = Ledger()
+    for began in range(NOW - 90, NOW, 10):
+        ledger.listed(POOL, [life(began, (began - 10, began - 5, 1), well=False)], began)
+    ledger.deleted(POOL, life(NOW - 10, well=False))
+    assert ledger.node_gone("n1") == set()
+    assert told(ledger) == []
+    assert ledger.doubtful() == set()
+
+
+def test_a_pool_that_is_gone_is_forgotten(ledger: Ledger) -> None:
+    ledger.deleted(POOL, life())
+    ledger.forget(POOL)
+    assert told(ledger) == []
+    assert ledger.doubtful() == set()
+
+
+def test_what_was_told_is_told_until_it_is_old(ledger: Ledger) -> None:
+    ledger.seen(POOL, life(None, (RUN.since, NOW - 5, 137)))
+    before = ledger.due(POOL, "", NOW)
+    assert ledger.due(POOL, before, NOW + KEPT_SECONDS - 7) == before
+    assert ledger.due(POOL, before, NOW + KEPT_SECONDS) == ""
+
+
+def test_the_file_is_bounded() -> None:
+    ends = [End(Run(f"u{number}", 1, "p", "n", "10.0.0.1"), NOW + number, GONE) for number in range(MOST + 5)]
+    kept = merged([], ends, NOW)
+    assert len(kept) == MOST
+    assert min(end.last for end in kept) == NOW + 5
+    assert len(text_of(kept)) < 200_000
+
+
+def test_other_lines_are_passed_over() -> None:
+    assert list(read("gone\nGONE a 1 2 b c d\ngone a x 2 b c d\n")) == []
+
+
+def test_a_container_of_which_the_kubelet_knows_nothing_proves_nothing() -> None:
+    unknown = {
+        "terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None, "finishedAt": None}
+    }
+    pod = {"metadata": {"uid": "u1", "name": "p"}, "status": {"containerStatuses": [{"state": unknown}]}}
+    assert life_of(pod).ended == ()
+    assert life_of({"metadata": {"uid": "u1", "name": "p"}}).run() is None
+
+
+@pytest.mark.parametrize(
+    ("node", "gone"),
+    [
+        (None, True),
+        ({"spec": {}}, False),
+        ({"spec": {"taints": [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]}}, False),
+        ({"spec": {"taints": [{"key": OUT_OF_SERVICE, "effect": "NoExecute"}]}}, True),
+    ],
+)
+def test_a_node_is_gone_by_its_object_or_by_the_word_of_its_administrator(
+    node: dict[str, Any] | None, gone: bool
+) -> None:
+    assert is_gone(node) is gone
+
+
+def test_each_executor_is_told_once() -> None:
+    ends = [End(Run(f"u{number}", 1, f"p-{number}", "n", "10.0.0.1"), NOW, GONE) for number in range(5)]
+    lost = End(RUN, NOW, LOST)
+    before = text_of(ends[:1])
+    events = list(events_of(before, text_of([*ends, lost])))
+    assert [(kind, str(reason)) for kind, reason, _ in events] == [
+        ("Warning", "ExecutorGone"),
+        ("Warning", "ExecutorLost"),
+    ]
+    assert events[0][2].startswith("p-1, p-2, p-3 and 1 more: gone for good")
+    assert events[1][2].startswith("demo-cpu-0: the pod vanished")
+    assert list(events_of(before, before)) == []
