@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.support.container import signal_container
-from tests.e2e.support.jobs import EXECUTING, RUNNING, TERMINATED, Job, shell_job
+from tests.e2e.support.jobs import EXECUTING, RUNNING, START_SECONDS, TERMINATED, Job, shell_job
 from tests.e2e.support.kubectl import Kubectl, Object
 from tests.e2e.support.machines import silenced, workers
 from tests.e2e.support.manifests import group
@@ -101,13 +101,15 @@ def test_a_pod_that_is_killed_while_it_drains(pool: Pool, job: Job) -> None:
 
 
 def test_a_submitter_and_an_executor_that_are_killed_together(pool: Pool, job: Job) -> None:
-    """The schedd begins with a shadow that calls an executor that it has never known to be gone."""
+    """The schedd begins with a shadow that calls an executor that it has never known to be gone, and drops the claim with that shadow."""
     pods = [pool.kubectl.must_get("pod", name) for name in (pool.executor("doomed"), pool.submitter)]
     now = time.monotonic()
     for pod in pods:
         signal_container(pod, "KILL")
     wait_for("the submitter's container to be back", lambda: _restarted(pool, pods[1]), 60)
-    runs_again(job, now)
+    assert job.wait_done(LIMIT_SECONDS) == "again\n"
+    assert time.monotonic() - now < LIMIT_SECONDS + START_SECONDS
+    assert (job.events().count(EXECUTING), job.events().count(TERMINATED)) == (2, 1)
 
 
 def _restarted(pool: Pool, before: Object) -> None:
