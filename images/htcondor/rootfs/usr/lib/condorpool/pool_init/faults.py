@@ -40,8 +40,8 @@ class Faults:
             self._found[name] = words
         else:
             del self._found[name]
-        self._report(f"{name}: {words or 'no more'} ({figures})")
         self._write()
+        self._report(f"{name}: {words or 'no more'} ({figures})")
 
     def _write(self) -> None:
         """At once or not at all: a probe may read meanwhile."""
