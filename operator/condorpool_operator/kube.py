@@ -132,7 +132,7 @@ class Kube:
         await self._json("PATCH", kind.path(namespace, name, "status"), query, body=body, content_type=APPLY)
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str, grace_seconds: int | None = None) -> None:
-        """Delete the object of this UID; one that is gone, or is another by now, is no error.
+        """Delete the object of this UID; one that is gone is no error, one that is another by now is ApiError 409.
 
         `grace_seconds` is the time that a pod gets to end, instead of its own.
         """
@@ -147,7 +147,7 @@ class Kube:
         try:
             await self._json("DELETE", kind.path(namespace, name), body=body)
         except ApiError as error:
-            if error.status not in (404, 409):
+            if error.status != 404:
                 raise
 
     async def event(self, about: Mapping[str, Any], kind: str, reason: str, message: str) -> None:

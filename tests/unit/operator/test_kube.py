@@ -92,3 +92,15 @@ async def test_the_end_of_a_namespace_is_known_by_its_cause() -> None:
     with pytest.raises(ApiError) as caught:
         await mine.apply(obj(CONFIG_MAP))
     assert caught.value.reason == "NamespaceTerminating"
+
+
+async def test_an_object_that_is_gone_is_deleted() -> None:
+    mine, _ = kube(Answer(404, NOT_FOUND))
+    await mine.delete(CONFIG_MAP, "physics", "demo-manager", "uid")
+
+
+async def test_a_deletion_that_was_refused_is_not_taken_for_done() -> None:
+    mine, _ = kube(Answer(409, {"code": 409, "reason": "Conflict", "message": "precondition failed"}))
+    with pytest.raises(ApiError) as caught:
+        await mine.delete(CONFIG_MAP, "physics", "demo-manager", "uid")
+    assert caught.value.retryable, "whoever asked for it looks again"
