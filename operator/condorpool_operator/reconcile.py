@@ -52,6 +52,8 @@ REFUSED_RETRY_SECONDS = 60.0
 """Until the next look at what waits for a person, beside the watches that notice most repairs at once."""
 UNCHECKED_RETRY_SECONDS = 5.0
 """Until the next try to have a configuration checked."""
+ORDER_SECONDS = 3.0
+"""Until an order to the agent is given again, if by then it does not show."""
 DOUBT_SECONDS = 10.0
 """For which a right must be missing before it is told: an API server that has just started knows no rights for a moment."""
 
@@ -242,14 +244,18 @@ class Reconciler:
         except ApiError as error:
             what = f"an object could not be deleted: {error.message}"
             problems.append(Problem(ConditionType.EXECUTORS_READY, reason_of(error), what))
-        await self._order(context, plans)
-        return problems, later
+        return problems, min(later, await self._order(context, plans))
 
-    async def _order(self, context: Context, plans: Mapping[str, Plan]) -> None:
-        """Tell the agent what is planned, and have the poller look soon at what comes of it."""
-        if any(plan.under_way for plan in plans.values()):
-            await order(self._agents, _target(context.names, context.credentials), plans.values())
-            self._poller.hurry((context.pool.namespace, context.pool.name))
+    async def _order(self, context: Context, plans: Mapping[str, Plan]) -> float:
+        """Tell the agent what is planned, and have the poller look soon at what comes of it.
+
+        Return seconds until the orders are given again: one that did not arrive changes nothing that anybody would notice.
+        """
+        if not any(plan.under_way for plan in plans.values()):
+            return math.inf
+        await order(self._agents, _target(context.names, context.credentials), plans.values())
+        self._poller.hurry((context.pool.namespace, context.pool.name))
+        return ORDER_SECONDS
 
     async def _look_at_calico(self) -> None:
         """Begin anew, with the other kind, where policies failed because Calico's API has just come or gone."""
