@@ -9,8 +9,9 @@ import pytest
 from tests.e2e.support.container import signal_container
 from tests.e2e.support.jobs import EVICTED, EXECUTING, Job, shell_job
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.manifests import group
+from tests.e2e.support.manifests import group, secret, user
 from tests.e2e.support.pool import Pool, describe, is_ready
+from tests.e2e.support.pools import Logins
 from tests.e2e.support.waiting import NotYetError, wait_for
 
 RECONNECTED = "023"
@@ -22,13 +23,18 @@ NOWHERE = {"nodeSelector": {"nowhere": "at-all"}}
 
 def spec(**manager: Any) -> dict[str, Any]:
     """Return the pool's spec."""
-    return {"manager": manager, "executors": [group("cpu")]}
+    return {
+        "manager": manager,
+        "submitter": {"ssh": {"users": [user("john", keys="john")]}},
+        "executors": [group("cpu")],
+    }
 
 
 @pytest.fixture(scope="module")
-def pool(new_namespace: Callable[[str], Kubectl]) -> Pool:
-    """Return the ready pool."""
+def pool(new_namespace: Callable[[str], Kubectl], logins: Logins) -> Pool:
+    """Return the ready pool, with a user whose home is on the claim."""
     made = Pool(new_namespace("durable"), "durable")
+    made.kubectl.apply(secret("john", authorized_keys=logins.keys["john"].public))
     made.apply(spec())
     made.wait_ready()
     made.wait_executors({made.executor("cpu")}, 60)
@@ -52,7 +58,7 @@ def undisturbed(job: Job) -> None:
 
 
 def test_a_running_job_outlives_the_submitter_killed_and_deleted(pool: Pool) -> None:
-    job = pool.submit(shell_job("sleep 60; echo once"))
+    job = pool.submit(shell_job("sleep 60; echo once"), user="john")
     job.wait_running()
 
     signal_container(pool.kubectl.must_get("pod", pool.submitter), "KILL")
@@ -64,18 +70,18 @@ def test_a_running_job_outlives_the_submitter_killed_and_deleted(pool: Pool) -> 
 
     assert job.wait_done(120) == "once\n"
     undisturbed(job)
-    assert pool.submit(shell_job("true")).cluster > job.cluster
+    assert pool.submit(shell_job("true"), user="john").cluster > job.cluster
 
 
 def test_without_a_manager_jobs_run_and_are_submitted_and_with_one_they_start_at_once(pool: Pool) -> None:
     pool.wait_condition("Ready", "True", BACK_SECONDS)
-    job = pool.submit(shell_job("sleep 40; echo undisturbed"))
+    job = pool.submit(shell_job("sleep 40; echo undisturbed"), user="john")
     job.wait_running()
 
     pool.apply(spec(**NOWHERE))
     pool.wait_condition("ManagerReady", "False", BACK_SECONDS, "Unschedulable")
-    waiting = pool.submit(shell_job("echo matched"))
-    assert str(waiting.cluster) in pool.run(pool.submitter, "condor_q", "-nobatch", str(waiting.cluster), user="nobody")
+    waiting = pool.submit(shell_job("echo matched"), user="john")
+    assert str(waiting.cluster) in pool.run(pool.submitter, "condor_q", "-nobatch", str(waiting.cluster), user="john")
     assert job.wait_done(90) == "undisturbed\n"
     undisturbed(job)
     assert EXECUTING not in waiting.events()
@@ -91,6 +97,7 @@ def test_without_a_manager_jobs_run_and_are_submitted_and_with_one_they_start_at
 
 
 def _restarted(pool: Pool) -> None:
-    (status,) = pool.kubectl.must_get("pod", pool.submitter)["status"]["containerStatuses"]
+    statuses = pool.kubectl.must_get("pod", pool.submitter)["status"]["containerStatuses"]
+    status = next(one for one in statuses if one["name"] == "condor")
     if status["restartCount"] < 1 or not status["ready"]:
         raise NotYetError(f"restarted {status['restartCount']} times")
