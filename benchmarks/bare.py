@@ -38,10 +38,6 @@ class BenchServer(ApiServer):
             arguments = (*arguments, "--audit-log-maxsize=4000")
         super()._run(binary, *arguments)
 
-    def token(self, user: str) -> str:
-        """Return what a user logs in with."""
-        return self._tokens[user]
-
     @property
     def processor_seconds(self) -> float:
         """Processor time that etcd and the API server have taken."""

@@ -52,6 +52,10 @@ class ApiServer:
         """Address of the API server."""
         return f"https://127.0.0.1:{self._port}"
 
+    def token(self, user: str) -> str:
+        """Return what a user logs in with."""
+        return self._tokens[user]
+
     def kubeconfig(self, user: str) -> Path:
         """Return the path of a kubeconfig file for a user."""
         path = self.directory / f"{user}.kubeconfig"
