@@ -84,7 +84,8 @@ def plan_group(
     members = [pod for pod in staying if ordinal(pod) < wanted]
     outdated = [pod for pod in members if is_outdated(pod, stateful_set)]
     picked = _pick(group, members, outdated, view)
-    parked = [pod for pod in members if pod not in picked and pod["spec"]["nodeName"] in (cordoned or ())]
+    taken = {name_of(pod) for pod in picked}
+    parked = [pod for pod in members if pod["spec"]["nodeName"] in (cordoned or ()) and name_of(pod) not in taken]
     leaving = [(pod, SCALE_IN) for pod in tail] + [(pod, ROLLOUT) for pod in picked] + [(pod, CORDON) for pod in parked]
     names = frozenset(name_of(pod) for pod, _ in leaving)
     calls = [] if cordoned is None else [pod for pod in staying if view.is_ours(pod) and name_of(pod) not in names]
@@ -154,12 +155,12 @@ def _pick(group: ExecutorGroup, members: Sequence[Obj], outdated: Sequence[Obj],
     Not more are away at once than the group allows, and only one before a first executor of the new template has become ready.
     """
     lost = [pod for pod in outdated if view.is_lost(pod)]
-    begun = [pod for pod in outdated if view.is_ours(pod) and pod not in lost]
-    serving = [pod for pod in members if view.serves(pod)]
-    away = max(0, replicas(group) - len(serving))
-    proven = any(is_ready(pod) for pod in members if pod not in outdated)
+    begun = [pod for pod in outdated if view.is_ours(pod) and not view.is_lost(pod)]
+    away = max(0, replicas(group) - sum(view.serves(pod) for pod in members))
+    old = {name_of(pod) for pod in outdated}
+    proven = any(is_ready(pod) for pod in members if name_of(pod) not in old)
     budget = (max_unavailable(group) if proven else 1) - away
-    candidates = [pod for pod in serving if pod in outdated and pod not in lost]
+    candidates = [pod for pod in outdated if view.serves(pod) and not view.is_lost(pod)]
     candidates.sort(key=lambda pod: (view.is_busy(pod), -ordinal(pod)))
     return lost + begun + candidates[: max(0, budget)]
 

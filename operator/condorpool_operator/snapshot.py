@@ -127,7 +127,8 @@ def _group(
     staying = [pod for pod in pods if not is_terminating(pod)]
     wanted = [pod for pod in staying if ordinal(pod) < replicas(group)]
     outdated = [pod for pod in wanted if live is not None and is_outdated(pod, live)]
-    ready = [pod for pod in wanted if is_ready(pod) and pod not in outdated]
+    old = {name_of(pod) for pod in outdated}
+    ready = [pod for pod in wanted if is_ready(pod) and name_of(pod) not in old]
     executors = {} if sight.state is None else sight.state.executors
     drained = {name for name, executor in executors.items() if executor.drain is not None}
     serving = [pod for pod in ready if name_of(pod) not in drained]
