@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from . import naming
 from .drains import Plan
@@ -16,6 +17,9 @@ from .poolstate import AgentClient, AgentError, Target
 from .snapshot import Obj
 
 logger = logging.getLogger(__name__)
+
+MOST_ORDERS = 8
+"""Given at once, each in a second or two: a look must not hold its worker for long, and an agent takes few connections."""
 
 
 def is_stuck(pod: Obj, stateful_set: Obj) -> bool:
@@ -41,10 +45,14 @@ async def _delete(kube: Kube, pool: Pool, pods: Sequence[Obj]) -> None:
 
 
 async def order(agents: AgentClient, target: Target, plans: Iterable[Plan]) -> None:
-    """Tell a pool's agent whom to drain, and whom to call back; what it does not take is planned again at the next look."""
-    orders: list[Awaitable[object]] = [agents.undrain(target, pod) for plan in plans for pod in plan.undrain]
-    orders += [agents.drain(target, one.pod, one.reason, quick=one.quick) for plan in plans for one in plan.drain]
-    for refused in await asyncio.gather(*orders, return_exceptions=True):
+    """Tell a pool's agent whom to drain, and whom to call back: some now, and what is left, or was not taken, at the next look."""
+    orders: list[Callable[[], Awaitable[object]]] = [
+        partial(agents.undrain, target, pod) for plan in plans for pod in plan.undrain
+    ]
+    orders += [
+        partial(agents.drain, target, one.pod, one.reason, quick=one.quick) for plan in plans for one in plan.drain
+    ]
+    for refused in await asyncio.gather(*(give() for give in orders[:MOST_ORDERS]), return_exceptions=True):
         if isinstance(refused, AgentError):
             logger.warning("%s: an executor is not drained, or not called back: %s", target.host, refused)
         elif isinstance(refused, BaseException):
