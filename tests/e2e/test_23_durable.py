@@ -80,7 +80,8 @@ def test_without_a_manager_jobs_run_and_are_submitted_and_with_one_they_start_at
 
     pool.apply(spec(**NOWHERE))
     pool.wait_condition("ManagerReady", "False", BACK_SECONDS, "Unschedulable")
-    waiting = pool.submit(shell_job("echo matched"), user="john")
+    # larger than the slot of the first job, or it would run there, on the claim that the queue has already
+    waiting = pool.submit(shell_job("echo matched", request_cpus=2), user="john")
     assert str(waiting.cluster) in pool.run(pool.submitter, "condor_q", "-nobatch", str(waiting.cluster), user="john")
     assert job.wait_done(90) == "undisturbed\n"
     undisturbed(job)
