@@ -155,12 +155,15 @@ def _pick(group: ExecutorGroup, members: Sequence[Obj], outdated: Sequence[Obj],
     Not more are away at once than the group allows, and only one before a first executor of the new template has become ready.
     """
     lost = [pod for pod in outdated if view.is_lost(pod)]
-    begun = [pod for pod in outdated if view.is_ours(pod) and not view.is_lost(pod)]
+    others = [pod for pod in outdated if not view.is_lost(pod)]
+    begun = [pod for pod in others if view.is_ours(pod)]
+    candidates = [pod for pod in others if view.serves(pod)]
     away = max(0, replicas(group) - sum(view.serves(pod) for pod in members))
     old = {name_of(pod) for pod in outdated}
-    proven = any(is_ready(pod) for pod in members if name_of(pod) not in old)
-    budget = (max_unavailable(group) if proven else 1) - away
-    candidates = [pod for pod in outdated if view.serves(pod) and not view.is_lost(pod)]
+    budget = max_unavailable(group) - away
+    if not any(is_ready(pod) for pod in members if name_of(pod) not in old):
+        idle_for_others = len(others) - len(begun) - len(candidates)  # drained by somebody else, or not well
+        budget = min(budget, 1 - (away - idle_for_others))
     candidates.sort(key=lambda pod: (view.is_busy(pod), -ordinal(pod)))
     return lost + begun + candidates[: max(0, budget)]
 

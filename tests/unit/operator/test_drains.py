@@ -188,6 +188,14 @@ class TestRollout:
         pods[7] = pod(7)
         assert drained(plan(group(8, 4), 8, pods, told(*everybody))) == ["6", "5", "4", "3"]
 
+    def test_what_somebody_else_drains_does_not_count_as_the_first_new_one(self) -> None:
+        pods = [pod(n, outdated=True) for n in range(3)]
+        state = told(executor(0, 0, "foreign"), executor(1), executor(2))
+        assert drained(plan(group(3, 2), 3, pods, state)) == ["2"]
+        assert drained(plan(group(3, 1), 3, pods, state)) == []
+        state = told(executor(0, 0, "foreign"), executor(1), executor(2, 1, "ours"))
+        assert drained(plan(group(3, 3), 3, pods, state)) == []
+
     def test_a_broken_one_goes_whatever_the_budget(self) -> None:
         pods = [pod(0, outdated=True), pod(1, outdated=True, running=False), pod(2, ready=False)]
         assert deleted(plan(group(3), 3, pods, None)) == ["1"]
