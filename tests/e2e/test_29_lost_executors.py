@@ -10,8 +10,9 @@ from tests.e2e.support.container import signal_container
 from tests.e2e.support.jobs import EXECUTING, RUNNING, START_SECONDS, TERMINATED, Job, shell_job
 from tests.e2e.support.kubectl import Kubectl, Object
 from tests.e2e.support.machines import silenced, workers
-from tests.e2e.support.manifests import group
+from tests.e2e.support.manifests import group, secret, user
 from tests.e2e.support.pool import Pool
+from tests.e2e.support.pools import Logins
 from tests.e2e.support.waiting import NotYetError, stays, wait_for
 
 RECONNECT_FAILED = "024"
@@ -22,12 +23,14 @@ ONCE_FOR_EVER = 'if grep -q "^NumJobStarts = [1-9]" $_CONDOR_JOB_AD; then sleep 
 
 
 @pytest.fixture(scope="module")
-def pool(kubectl: Kubectl, new_namespace: Callable[[str], Kubectl]) -> Pool:
-    """Start a pool with one group on a node that may be lost, and all else on another."""
+def pool(kubectl: Kubectl, new_namespace: Callable[[str], Kubectl], logins: Logins) -> Pool:
+    """Start a pool with one group on a node that may be lost, and all else on another; a user's home outlives the submitter."""
     lost, safe = (_on(name) for name in workers(kubectl))
     pool = Pool(new_namespace("lost"), "lost")
     groups = [group("doomed", privileged=False, **lost), group("spare", privileged=False, **safe)]
-    pool.apply({"executors": groups, "manager": safe, "submitter": safe})
+    pool.kubectl.apply(secret("john", authorized_keys=logins.keys["john"].public))
+    submitter = {**safe, "ssh": {"users": [user("john", keys="john")]}}
+    pool.apply({"executors": groups, "manager": safe, "submitter": submitter})
     pool.wait_ready()
     return pool
 
@@ -40,7 +43,7 @@ def _on(node: str) -> dict[str, Any]:
 def job(pool: Pool) -> Job:
     """Start a job on the group that is to be lost; it never ends there, and soon where it runs next."""
     pool.wait_executors({pool.executor("doomed"), pool.executor("spare")}, 90)
-    job = pool.submit(shell_job(ONCE_FOR_EVER, requirements='CondorPoolGroup == "doomed" || NumJobStarts > 0'))
+    job = pool.submit(shell_job(ONCE_FOR_EVER, requirements='CondorPoolGroup == "doomed" || NumJobStarts > 0'), "john")
     assert job.wait_running() == pool.executor("doomed")
     return job
 
@@ -113,11 +116,13 @@ def test_a_submitter_and_an_executor_that_are_killed_together(pool: Pool, job: J
 
 
 def _restarted(pool: Pool, before: Object) -> None:
-    statuses = pool.kubectl.must_get("pod", pool.submitter)["status"]["containerStatuses"]
-    if statuses[0]["restartCount"] == before["status"]["containerStatuses"][0]["restartCount"]:
-        raise NotYetError("it has not been started again")
-    if not statuses[0]["ready"]:
-        raise NotYetError("it is not ready")
+    now, then = (_condor(pod) for pod in (pool.kubectl.must_get("pod", pool.submitter), before))
+    if now["restartCount"] == then["restartCount"] or not now["ready"]:
+        raise NotYetError(f"started again {now['restartCount']} times")
+
+
+def _condor(pod: Object) -> Object:
+    return next(one for one in pod["status"]["containerStatuses"] if one["name"] == "condor")
 
 
 def test_a_killed_startd(pool: Pool, job: Job) -> None:
