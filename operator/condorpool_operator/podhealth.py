@@ -48,8 +48,10 @@ _CREATION_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunC
 _REFUSAL = re.compile(r"(HTCondor|sshd) refuses the configuration: ")
 """How pool-init's termination message begins where it does not start the daemons (docs/design/image-contract.md)."""
 _PROBE_FAILED = "Readiness probe failed: "
-_PROBE_FAULT = re.compile(rf"{_PROBE_FAILED}({Reason.SPOOL_FULL}|{Reason.CLOCK_SKEW}): (.+)")
+_PROBE_FAULT = re.compile(rf"{_PROBE_FAILED}({Reason.SPOOL_FULL}|{Reason.QUEUE_CORRUPT}|{Reason.CLOCK_SKEW}): (.+)")
 """The kubelet's words for a readiness probe that prints pool-init's faults."""
+_LAST_WORDS = re.compile(rf"{Reason.QUEUE_CORRUPT}: (.+)")
+"""What pool-init leaves where a fault is why the kubelet kills its container again and again."""
 
 _DESCRIBE = "kubectl describe pod {pod}"
 _LOGS = "kubectl logs {pod} -c {container}"
@@ -151,6 +153,7 @@ def examine(pods: Sequence[Obj], since: Since) -> tuple[Finding | None, float]:
 _SEVERITY = (
     Reason.CONFIG_REFUSED,
     Reason.IMAGE_PULL_FAILED,
+    Reason.QUEUE_CORRUPT,
     Reason.OUT_OF_MEMORY,
     Reason.CRASH_LOOPING,
     Reason.POD_NOT_STARTED,
@@ -208,12 +211,14 @@ def _verdict(container: Obj, since: Since) -> Ailment | None:
     if (refusal := _REFUSAL.search(said)) is not None and runs_for <= PROOF_SECONDS:
         return Ailment(Reason.CONFIG_REFUSED, f"{said[refusal.start() :]}: correct it in the ConfigMap")
     name = str(container["name"])
+    if (words := _LAST_WORDS.match(said)) is not None:
+        return Ailment(Reason.QUEUE_CORRUPT, words[1], _LOGS, name)
     if ended.get("reason") == "OOMKilled":
         text = f"container {name} took more memory than its limit and was killed: raise its memory limit in the spec"
         return Ailment(Reason.OUT_OF_MEMORY, text)
     if waiting == "CrashLoopBackOff" or container.get("restartCount", 0) >= _CRASHES_BEFORE_LOOP:
-        words = f": {said}" if said else ""
-        text = f"container {name} ends again and again, with exit status {ended.get('exitCode')}{words}"
+        why = f": {said}" if said else ""
+        text = f"container {name} ends again and again, with exit status {ended.get('exitCode')}{why}"
         return Ailment(Reason.CRASH_LOOPING, text, f"{_LOGS} --previous", name)
     return None
 

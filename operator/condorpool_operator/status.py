@@ -37,6 +37,7 @@ STALLING = (
     Reason.POD_NOT_CREATED,
     Reason.CLAIM_PENDING,
     Reason.SPOOL_FULL,
+    Reason.QUEUE_CORRUPT,
     Reason.CLOCK_SKEW,
 )
 """Reasons that wait for a person."""

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory"
     CLAIM_PENDING = "ClaimPending"
     SPOOL_FULL = "SpoolFull"
+    QUEUE_CORRUPT = "QueueCorrupt"
     CLOCK_SKEW = "ClockSkew"
     NOT_JOINED = "NotJoined"
     NOT_ANSWERING = "NotAnswering"

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pool_init.faults import Faults, judge_clock, judge_volume
+from pool_init.faults import Faults, judge_answer, judge_clock, judge_end, judge_volume
 
 MIB = 1 << 20
 
@@ -73,8 +73,40 @@ def test_a_clock_that_drifts_is_told_once(pod: Pod) -> None:
     assert pod.words == ""
 
 
+BROKEN = b'11/25/26 06:28:26 (pid:212) ERROR "Error: corrupt log record 40 (byte offset 906) occurred inside closed transaction, \
+recovery failed" at line 1158 in file ./src/condor_utils/classad_log.cpp'
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (BROKEN, True),
+        (b'11/25/26 (pid:901) ERROR "Failed to initialize job queue log!" at line 2291 in file qmgmt.cpp', True),
+        (b'11/25/26 (pid:9) ERROR "JOB QUEUE DAMAGED; header ad NEXT_CLUSTER_NUM invalid" at line 2888', True),
+        (b"11/25/26 (pid:212) WARNING: Encountered corrupt log record 186 (byte offset 5752)", False),
+        (b'11/25/26 (pid:2) ERROR "fsync of job_queue.log failed, errno = 28" at line 641', False),
+    ],
+)
+def test_only_a_schedd_that_ended_because_of_its_queue_is_told_of(pod: Pod, line: bytes, told: bool) -> None:
+    assert judge_end(line, pod.faults) == line
+    assert pod.words.startswith("QueueCorrupt: the schedd does not start") is told
+    assert bool(pod.faults.last_words) is told
+
+
+def test_a_corrupt_queue_is_told_once_with_its_record_and_until_the_schedd_answers(pod: Pod) -> None:
+    for _ in range(3):
+        judge_end(BROKEN, pod.faults)
+        judge_answer("SCHEDD", 1, pod.faults)
+        judge_answer("MASTER", 0, pod.faults)
+    assert len(pod.log) == 1
+    assert "corrupt log record 40" in pod.log[0]
+    judge_answer("SCHEDD", 0, pod.faults)
+    assert (pod.words, pod.faults.last_words) == ("", "")
+
+
 def test_all_faults_are_printed_without_a_number(pod: Pod) -> None:
     judge_clock(-100, pod.faults)
     judge_volume(volume(1), pod.faults)
-    assert [line.partition(": ")[0] for line in pod.words.splitlines()] == ["ClockSkew", "SpoolFull"]
+    judge_end(BROKEN, pod.faults)
+    assert [line.partition(": ")[0] for line in pod.words.splitlines()] == ["ClockSkew", "QueueCorrupt", "SpoolFull"]
     assert not any(character.isdigit() for character in pod.words)

@@ -187,6 +187,31 @@ def test_a_full_volume_is_told_to_the_probe(container: Container) -> None:
     assert (container.root / "run/condor/faults").read_text().startswith("SpoolFull: ")
 
 
+DAMAGED = """echo '(pid:9) ERROR "JOB QUEUE DAMAGED; header ad invalid" at line 2' >>$log/SchedLog"""
+
+
+def test_a_corrupt_queue_is_told_to_the_probe_and_to_the_next_container(container: Container) -> None:
+    container.master(body=DAMAGED)
+    (container.root / "home").mkdir()
+    container.start("submitter")
+    container.expect("[pool-init] QueueCorrupt: the schedd does not start")
+    assert (container.root / "run/condor/faults").read_text().startswith("QueueCorrupt: ")
+    container.signal(signal.SIGTERM)
+    assert container.exit_code() == 0
+    assert (container.root / "dev/termination-log").read_text().startswith("QueueCorrupt: ")
+
+
+def test_a_queue_is_sound_again_once_the_schedd_answers(container: Container) -> None:
+    shutil.copy("/bin/sleep", container.bin / "condor_schedd")
+    container.master(body=f"{DAMAGED}; sleep 1; condor_schedd 60 &")
+    container.program("condor_ping", "#!/bin/sh\nexit 0\n")
+    (container.root / "home").mkdir()
+    container.start("submitter", before=("/usr/bin/env", "HANGS=yes"))
+    container.expect("[pool-init] QueueCorrupt: the schedd does not start")
+    container.expect("[pool-init] QueueCorrupt: no more (the schedd answers)")
+    assert (container.root / "run/condor/faults").read_text() == ""
+
+
 def test_a_manager_has_no_drain_of_its_own(container: Container) -> None:
     container.master(on_term=":")
     container.start("manager", drain_seconds=0)

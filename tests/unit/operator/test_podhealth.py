@@ -68,6 +68,7 @@ def running(seconds: float, **container: Any) -> Pod:
     return {"state": {"running": {"startedAt": ago(seconds)}}, **container}
 
 
+CORRUPT = "the schedd does not start"
 REFUSAL = "HTCondor refuses the configuration: Configuration Error Line 3 while reading 50-00-knobs"
 LOOP = waiting("CrashLoopBackOff", "back-off 20s restarting failed container", restartCount=3)
 
@@ -101,6 +102,11 @@ CLEAR = {
     "memory once": (placed(running(2, lastState=ended(reason="OOMKilled"))), Reason.OUT_OF_MEMORY, "was killed"),
     "crash": (placed(LOOP | {"lastState": ended(exitCode=44)}), Reason.CRASH_LOOPING, "with exit status 44"),
     "crash with words": (placed(LOOP | {"lastState": ended(message="no\nspace")}), Reason.CRASH_LOOPING, ": no space"),
+    "queue": (
+        placed(running(9, restartCount=3, lastState=ended(message=f"QueueCorrupt: {CORRUPT}"))),
+        Reason.QUEUE_CORRUPT,
+        CORRUPT,
+    ),
     "between two crashes": (
         placed(running(9, restartCount=2, lastState=ended(exitCode=44))),
         Reason.CRASH_LOOPING,
@@ -308,6 +314,12 @@ def of_the_agent(message: str) -> dict[str, Any]:
     [
         (Reason.NOT_JOINED, [event("Unhealthy", FULL)], Reason.SPOOL_FULL, "the claim of queue and homes is full"),
         (Reason.NOT_JOINED, [event("Unhealthy", "Readiness probe failed: ClockSkew: 9 s")], Reason.CLOCK_SKEW, "9 s"),
+        (
+            Reason.NOT_JOINED,
+            [event("Unhealthy", f"Readiness probe failed: QueueCorrupt: {CORRUPT}")],
+            Reason.QUEUE_CORRUPT,
+            CORRUPT,
+        ),
         (Reason.NOT_JOINED, [event("Unhealthy", FULL), event("Unhealthy", TIMEOUT, 2)], Reason.NOT_JOINED, "vague"),
         (
             Reason.NOT_JOINED,

@@ -16,6 +16,14 @@ FULL_INODES = 64
 # seconds between the clocks of this pod and of the collector, which tells its own up to 5 s late
 SKEW = 60
 
+QUEUE = "QueueCorrupt"
+# of the line "ERROR ..." with which the schedd ends where it cannot read its queue
+UNREADABLE = (b"corrupt log record", b"initialize job queue log", b"JOB QUEUE DAMAGED")
+
+CORRUPT = (
+    "the schedd does not start, as it cannot read its queue: mend job_queue.log in /var/lib/condor/spool, or go back to an earlier one "
+    "(docs/operations.md, The job queue)"
+)
 FULL = "the volume of queue and homes is full: remove files, or raise spec.submitter.storage.size"
 
 
@@ -31,6 +39,11 @@ class Faults:
 
     def __contains__(self, name: str) -> bool:
         return name in self._found
+
+    @property
+    def last_words(self) -> str:
+        """What the next container has to know of this one, which the kubelet kills for it."""
+        return f"{QUEUE}: {self._found[QUEUE]}" if QUEUE in self._found else ""
 
     def tell(self, name: str, words: str, figures: str) -> None:
         """Note what a fault is, empty words for none; `figures` are for the log."""
@@ -67,3 +80,17 @@ def judge_clock(seconds_ahead: float, faults: Faults) -> None:
     way = "ahead of" if seconds_ahead > 0 else "behind"
     words = f"the clock of this node is more than a minute {way} that of the manager's: repair its time synchronization"
     faults.tell("ClockSkew", words if off else "", f"{abs(seconds_ahead):.0f} s {way} the collector")
+
+
+def judge_end(line: bytes, faults: Faults) -> bytes:
+    """Take a line of the schedd's log, and return it as it is; its last one tells whether it ended because of its queue."""
+    _, mark, words = line.partition(b'ERROR "')
+    if mark and any(sign in words for sign in UNREADABLE):
+        faults.tell(QUEUE, CORRUPT, words.partition(b'"')[0].decode("ascii", "replace"))
+    return line
+
+
+def judge_answer(daemon: str, code: int, faults: Faults) -> None:
+    """Take how a question to a daemon ended: a schedd answers once it has read its queue."""
+    if daemon == "SCHEDD" and code == 0:
+        faults.tell(QUEUE, "", "the schedd answers")

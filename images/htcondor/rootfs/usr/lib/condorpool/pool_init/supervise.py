@@ -12,11 +12,11 @@ from .check import LIMIT, CheckServer, check_command
 from .collector import LONGEST_WAIT, RETRY, CollectorWatch, Identity, answers, parse_identity
 from .drain import Shutdown
 from .farewell import ADVERTISE, farewell_ads
-from .faults import Faults, judge_clock, judge_volume
+from .faults import Faults, judge_answer, judge_clock, judge_end, judge_volume
 from .hangs import PATIENCE, HangWatch, question
 from .homes import create_homes
 from .layout import Layout, prepare
-from .logs import LogDirectory, Tagger, conceal_unknown_users, leave_message, say, write_stdout
+from .logs import Edit, LogDirectory, Tagger, conceal_unknown_users, leave_message, say, write_stdout
 from .loop import Loop
 from .lost import LostWatch
 from .mounts import END_LIMIT, Mounts
@@ -63,7 +63,7 @@ class Supervisor:
         self._faults = Faults(layout.faults, say)
         self._mounts = Mounts(loop, self._reaper, environ, layout, settings.mounts)
         self._lost = LostWatch(loop, self._ask, layout.ends, layout.lost, say) if settings.role == "submitter" else None
-        self._logs = LogDirectory(layout.log, edits={"shadow": self._lost.note} if self._lost else None)
+        self._logs = LogDirectory(layout.log, edits=self._readers())
         self._tagger = (
             Tagger("sshd", write_stdout, conceal_unknown_users)
             if settings.role == "sshd"
@@ -98,6 +98,12 @@ class Supervisor:
             self._lost.start()
         self._loop.run_until(lambda: self._exit_code is not None)
         return self._finish()
+
+    def _readers(self) -> dict[str, Edit]:
+        """Who reads the lines of a log on their way."""
+        if self._lost is None:
+            return {}
+        return {"shadow": self._lost.note, "schedd": lambda line: judge_end(line, self._faults)}
 
     # signals
 
@@ -242,6 +248,8 @@ class Supervisor:
             self._loop.run_until(lambda: False, linger)
         self._loop.run_until(lambda: self._mounts.ended, END_LIMIT + 1.0)
         self._logs.finish()
+        if self._faults.last_words:
+            leave_message(self._layout.termination_log, self._faults.last_words)
         code = self._exit_code or 0
         say(f"{'sshd' if self._settings.role == 'sshd' else 'condor_master'} ended with status {code}")
         return code
@@ -310,6 +318,7 @@ class Supervisor:
 
         def ask(daemon: str, ended: Callable[[int], None]) -> None:
             def finished(code: int, _text: str) -> None:
+                judge_answer(daemon, code, self._faults)
                 ended(code)
 
             Command(self._loop, self._reaper, question(daemon), self._environ, limit=PATIENCE, finished=finished)
