@@ -68,18 +68,25 @@ def _read(context: Context, children: Children, since: Since) -> tuple[Findings,
                 found[name] = finding
         else:
             later = min(later, wait + 1)
-    claim = children.get(CLAIM, names.submitter)
-    if claim is not None and podhealth.waits_for_claim(found.get(names.submitter)):
-        unbound, again = podhealth.unbound(claim, since)
-        later = min(later, again)
-        if unbound is not None:
-            found[names.submitter] = unbound
-        elif again < math.inf:
-            found.pop(names.submitter, None)
+    for name in _with_claims(context):
+        claim = children.get(CLAIM, name)
+        if claim is not None and podhealth.waits_for_claim(found.get(name)):
+            unbound, again = podhealth.unbound(claim, since)
+            later = min(later, again)
+            if unbound is not None:
+                found[name] = unbound
+            elif again < math.inf:
+                found.pop(name, None)
     deployment = children.get(DEPLOYMENT, names.manager)
     if deployment is not None and (refused := podhealth.refused_replica(deployment)) is not None:
         found.setdefault(names.manager, refused)
     return found, later
+
+
+def _with_claims(context: Context) -> tuple[str, ...]:
+    """Return the workloads that need a claim, which is called as they are."""
+    names = context.names
+    return (names.submitter,) if context.pool.spec.manager.storage is None else (names.manager, names.submitter)
 
 
 def _workloads(context: Context) -> dict[str, tuple[str, str | None]]:

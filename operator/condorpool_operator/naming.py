@@ -33,7 +33,7 @@ class Names:
 
     @property
     def manager(self) -> str:
-        """Deployment and Service of the central manager."""
+        """Deployment, Service and claim of the central manager."""
         return f"{self.pool}-manager"
 
     @property

@@ -210,15 +210,20 @@ def _verdict(container: Obj, since: Since) -> Ailment | None:
     said = " ".join(str(ended.get("message") or "").split())[:TEXT_LIMIT]
     if (refusal := _REFUSAL.search(said)) is not None and runs_for <= PROOF_SECONDS:
         return Ailment(Reason.CONFIG_REFUSED, f"{said[refusal.start() :]}: correct it in the ConfigMap")
+    return _crash(container, ended, said, loops=waiting == "CrashLoopBackOff")
+
+
+def _crash(container: Obj, ended: Obj, said: str, *, loops: bool) -> Ailment | None:
+    """Return what the end of a container tells, beside that its configuration was refused."""
     name = str(container["name"])
     if (words := _LAST_WORDS.match(said)) is not None:
         return Ailment(Reason.QUEUE_CORRUPT, words[1], _LOGS, name)
     if ended.get("reason") == "OOMKilled":
         text = f"container {name} took more memory than its limit and was killed: raise its memory limit in the spec"
         return Ailment(Reason.OUT_OF_MEMORY, text)
-    if waiting == "CrashLoopBackOff" or container.get("restartCount", 0) >= _CRASHES_BEFORE_LOOP:
-        why = f": {said}" if said else ""
-        text = f"container {name} ends again and again, with exit status {ended.get('exitCode')}{why}"
+    if loops or container.get("restartCount", 0) >= _CRASHES_BEFORE_LOOP:
+        last_words = f": {said}" if said else ""
+        text = f"container {name} ends again and again, with exit status {ended.get('exitCode')}{last_words}"
         return Ailment(Reason.CRASH_LOOPING, text, f"{_LOGS} --previous", name)
     return None
 
@@ -342,7 +347,8 @@ def unbound(claim: Obj, since: Since) -> tuple[Finding | None, float]:
     text = (
         f"no volume is made for it: see that StorageClass {name} exists and its provisioner runs"
         if name
-        else "the cluster has no default StorageClass: name one in spec.submitter.storage.storageClassName, on a new pool"
+        else "the cluster has no default StorageClass: name one in "
+        f"spec.{meta['labels'][labels.COMPONENT]}.storage.storageClassName, on a new pool"
     )
     return Finding(
         Reason.CLAIM_PENDING, f"claim {meta['name']}", text, f"kubectl describe pvc {meta['name']}", meta["uid"]

@@ -131,5 +131,6 @@ class Observation:
     collector: str
     policy_mode: str
     storage: str | None
+    manager_storage: str | None
     ssh_endpoint: str | None
     sight: Sight

@@ -68,7 +68,8 @@ def observe_pool(
         problems=tuple(problems),
         image=context.image,
         policy_mode=MODE_OF_KIND[context.policy_kind],
-        storage=_capacity(children, context),
+        storage=_capacity(children, names.submitter),
+        manager_storage=_capacity(children, names.manager),
         collector=names.collector,
         ssh_endpoint=None if ssh is None else ssh_endpoint(context, children),
         sight=sight,
@@ -84,8 +85,8 @@ def _with(workload: Workload, fault: Fault | None) -> Workload:
     return replace(workload, fault=fault)
 
 
-def _capacity(children: Children, context: Context) -> str | None:
-    claim = children.get(CLAIM, context.names.submitter) or {}
+def _capacity(children: Children, name: str) -> str | None:
+    claim = children.get(CLAIM, name) or {}
     size: str | None = claim.get("status", {}).get("capacity", {}).get("storage")
     return size
 

@@ -93,6 +93,8 @@ def compute_status(generation: int, observation: Observation, previous: Mapping[
         submitter["ssh"] = {"endpoint": observation.ssh_endpoint}
     if observation.storage is not None:
         submitter["storage"] = {"size": observation.storage}
+    if observation.manager_storage is not None:
+        status["manager"]["storage"] = {"size": observation.manager_storage}
     return status | ({"submitter": submitter} if submitter else {})
 
 

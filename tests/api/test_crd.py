@@ -55,6 +55,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "cluster ip": ssh(JOHN, type="ClusterIP"),
     "image": {"image": {"repository": "lab.example:5000/condor", "tag": "25.1", "pullPolicy": "Always"}},
     "config": {"config": {"configMapRefs": [{"name": "a"}, {"name": "b.c"}]}},
+    "manager's claim": {"manager": {"storage": {}}},
     "kept claim": {"submitter": {"storage": {"retentionPolicy": "Retain"}}},
     "source ranges": ssh(JOHN, sourceRanges=["10.0.0.0/8", "2001:db8::/32"]),
     "source ranges of a cluster ip": ssh(JOHN, type="ClusterIP", sourceRanges=["10.0.0.0/8"]),
@@ -108,6 +109,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "externalTrafficPolicy needs",
     ),
     "unknown mode": ({"networkPolicy": {"mode": "None"}}, "spec.networkPolicy.mode"),
+    "unknown retention of the manager's": ({"manager": {"storage": {"retentionPolicy": "Keep"}}}, "retentionPolicy"),
     "unknown retention": ({"submitter": {"storage": {"retentionPolicy": "Keep"}}}, "retentionPolicy"),
     "source that is no network": (ssh(JOHN, sourceRanges=["10.0.0.1"]), "sourceRanges[0]"),
     "source range out of range": (ssh(JOHN, sourceRanges=["10.0.0.0/33"]), "sourceRanges[0]"),
@@ -169,6 +171,10 @@ def storage(**fields: Any) -> dict[str, Any]:
     return {"submitter": {"storage": fields}}
 
 
+def kept(**fields: Any) -> dict[str, Any]:
+    return {"manager": {"storage": fields}}
+
+
 def claimed(bare: Cluster, size: str) -> None:
     """Say in the pool's status what its claim has, as the operator does."""
     status = {"status": {"observedGeneration": 1, "submitter": {"storage": {"size": size}}}}
@@ -212,6 +218,41 @@ def test_storage_is_not_taken_away(
     claimed(bare, has)
     with pytest.raises(RefusedError, match=message):
         bare.apply(pool(after))
+
+
+CLASSED = kept(storageClassName="fast")
+
+
+@pytest.mark.parametrize(
+    ("before", "has", "after", "refused"),
+    [
+        ({}, None, kept(size="2Gi", storageClassName="fast"), None),
+        (CLASSED, "1Gi", {}, None),
+        (CLASSED, "1Gi", {"manager": {}}, None),
+        ({}, "2Gi", kept(size="2Gi"), None),
+        (kept(size="20Gi"), "1Gi", kept(), None),
+        (kept(), "1Gi", kept(size="2Gi"), None),
+        (kept(size="2Gi"), "2Gi", kept(), "never shrink"),
+        (CLASSED, "1Gi", kept(storageClassName="slow"), "manager.storage.storageClassName is fixed at creation"),
+        (CLASSED, "1Gi", kept(), "manager.storage.storageClassName is fixed at creation"),
+        (kept(), "1Gi", CLASSED, "manager.storage.storageClassName is fixed at creation"),
+    ],
+)
+def test_the_managers_claim_comes_goes_and_grows(
+    bare: Cluster, before: dict[str, Any], has: str | None, after: dict[str, Any], refused: str | None
+) -> None:
+    bare.apply(pool(before))
+    if has is not None:
+        status = {"observedGeneration": 1, "manager": {"address": "c:9618", "storage": {"size": has}}}
+        bare.kubectl(
+            *("patch", "condorpool", "demo", "--subresource=status", "--type=merge", "-p"),
+            json.dumps({"status": status}),
+        )
+    if refused is None:
+        bare.apply(pool(after))
+    else:
+        with pytest.raises(RefusedError, match=refused):
+            bare.apply(pool(after))
 
 
 def test_a_new_pool_is_never_ready_at_first_sight(bare: Cluster) -> None:

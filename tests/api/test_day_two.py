@@ -139,6 +139,29 @@ class TestRetention:
         eventually(lambda: owners() == ["demo"], "the claim to be the pool's")
 
 
+class TestManagersClaim:
+    def volumes(self, cluster: Cluster) -> set[str]:
+        deployment = cluster.get("deployment", "demo-manager") or {}
+        return {volume["name"] for volume in deployment["spec"]["template"]["spec"]["volumes"]}
+
+    def test_it_comes_and_goes_with_a_new_pod_and_what_it_holds_stays(self, cluster: Cluster) -> None:
+        cluster.apply(pool())
+        cluster.settle()
+        bare = self.volumes(cluster)
+        assert cluster.get("pvc", "demo-manager") is None
+
+        cluster.apply(pool({"manager": {"storage": {"size": "2Gi"}}}))
+        eventually(lambda: self.volumes(cluster) == bare | {"state"}, "the manager to have its claim")
+        claim = cluster.get("pvc", "demo-manager") or {}
+        assert claim["metadata"]["ownerReferences"][0]["name"] == "demo"
+
+        cluster.apply(pool({"manager": {}}))
+        eventually(lambda: self.volumes(cluster) == bare, "the manager to have none")
+        cluster.settle()
+        assert (cluster.get("pvc", "demo-manager") or {})["metadata"]["uid"] == claim["metadata"]["uid"]
+        assert "deletionTimestamp" not in (cluster.get("pvc", "demo-manager") or {})["metadata"]
+
+
 class TestGrowth:
     def bound(self, cluster: Cluster) -> None:
         """Report the claim as bound, as a controller would that has made a volume for it."""

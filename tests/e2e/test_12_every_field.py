@@ -174,6 +174,10 @@ ONECLIENT = tuple(
 )
 ELSEWHERE: Mapping[str, str] = {
     "spec.paused": "test_12_day_two.py::test_a_paused_pool_is_left_alone_and_catches_up",
+    **{
+        f"spec.manager.storage.{name}": "test_23_durable.py::test_priorities_outlive_the_manager_on_a_claim_of_its_own"
+        for name in ("size", "storageClassName", "retentionPolicy")
+    },
     "spec.submitter.storage.storageClassName": "test_12_every_field.py::test_the_storage_class_stays",
     "spec.submitter.storage.retentionPolicy": "test_10_deletion.py::test_deletion_while_the_operator_is_away",
     "spec.submitter.ssh.service.sourceRanges": "test_11_policies.py::test_source_ranges_see_the_clients_address",

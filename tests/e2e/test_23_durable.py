@@ -1,5 +1,6 @@
-"""The queue outlives its pod, and jobs outlive both the submitter's and the manager's."""
+"""The queue outlives its pod, and jobs outlive both the submitter's and the manager's; what damage is told of, and mended."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.support.container import signal_container
-from tests.e2e.support.jobs import EVICTED, EXECUTING, Job, shell_job
+from tests.e2e.support.jobs import EVICTED, EXECUTING, IDLE, Job, shell_job
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.manifests import group, secret, user
 from tests.e2e.support.pool import Pool, describe, is_ready
@@ -18,6 +19,9 @@ RECONNECTED = "023"
 BACK_SECONDS = 90.0
 AGAIN_SECONDS = 20.0
 """From the new manager's readiness to the begin of a job that waited: 15, and what two busy cores may add."""
+CORRUPT_SECONDS = 120.0
+"""Three failed probes, a quarter of a minute apart, and as long again."""
+QUEUE = "/var/lib/condor/spool/job_queue.log"
 NOWHERE = {"nodeSelector": {"nowhere": "at-all"}}
 
 
@@ -95,6 +99,64 @@ def test_without_a_manager_jobs_run_and_are_submitted_and_with_one_they_start_at
     began = float(waiting.attribute_of_history("JobStartDate"))
     late = began - datetime.fromisoformat(ready["lastTransitionTime"]).timestamp()
     assert late <= AGAIN_SECONDS, f"the job began {late:.0f} s after the manager was ready"
+
+
+def test_priorities_outlive_the_manager_on_a_claim_of_its_own(pool: Pool) -> None:
+    pool.wait_condition("Ready", "True", BACK_SECONDS)
+    assert factor_after_a_restart(pool) == "1000.0", "without a claim they begin anew"
+
+    kept = {"size": "1Gi", "storageClassName": "standard", "retentionPolicy": "Retain"}
+    pool.apply(spec(storage=kept))
+    pool.wait_condition("Ready", "True", BACK_SECONDS)
+    assert factor_after_a_restart(pool) == "7.0"
+
+    claim = pool.kubectl.must_get("persistentvolumeclaim", "durable-manager")
+    assert claim["spec"]["storageClassName"] == "standard"
+    assert claim["status"]["capacity"] == {"storage": "1Gi"}
+    assert "ownerReferences" not in claim["metadata"]
+    assert pool.live()["status"]["manager"]["storage"] == {"size": "1Gi"}
+
+
+def test_a_corrupt_queue_is_told_of_and_mended_as_documented(pool: Pool) -> None:
+    """docs/operations.md, A corrupt queue."""
+    pool.wait_condition("Ready", "True", BACK_SECONDS)
+    job = pool.submit(shell_job("true", requirements='Machine == "nowhere"'), user="john")
+    record = f"^103 0{job.cluster}.-1 JobPrio "
+    line = pool.run(pool.submitter, "grep", "-n", record, QUEUE).partition(":")[0]
+    pool.run(pool.submitter, "sed", "-i", f"{line}s/.*/1x3 garbage/", QUEUE)
+    pool.run(pool.submitter, "pkill", "-KILL", "-x", "condor_schedd")
+
+    told = pool.wait_condition("SubmitterReady", "False", CORRUPT_SECONDS, "QueueCorrupt")
+    assert told["message"].startswith(f"pod {pool.submitter}: the schedd does not start"), told
+    assert QUEUE.rpartition("/")[2] in told["message"]
+    assert pool.condition("Stalled")["status"] == "True"
+    assert "QueueCorrupt" in {reason for reason, _ in pool.warnings()}
+    said = re.findall(r"\[pool-init\] QueueCorrupt: .*corrupt log record (\d+) ", pool.logs(pool.submitter))
+    assert said == [line]
+
+    pool.run(pool.submitter, "sed", "-i", f"{said[0]}d", QUEUE)
+    pool.kubectl("delete", "pod", pool.submitter, seconds=BACK_SECONDS)
+    wait_schedd(pool)
+    job.wait_status(IDLE, 30)
+    pool.wait_condition("SubmitterReady", "True", BACK_SECONDS)
+
+
+def factor_after_a_restart(pool: Pool) -> str:
+    """Give john a better priority factor than the default of 1000, and return the one that he has with the next manager."""
+    before = pool.kubectl.must_get("pod", pool.manager)["metadata"]["uid"]
+    pool.run(pool.manager, "condor_userprio", "-setfactor", f"john@{pool.trust_domain}", "7")
+    pool.kubectl("delete", "pod", pool.manager, seconds=BACK_SECONDS)
+
+    def look() -> str:
+        found = [pod for pod in pool.pods("manager") if is_ready(pod) and pod["metadata"]["uid"] != before]
+        if not found:
+            raise NotYetError(describe(pool.pods("manager")))
+        name = str(found[0]["metadata"]["name"])
+        told = pool.run(name, "condor_userprio", "-allusers", "-all", "-af", "Name", "PriorityFactor")
+        factors = dict(line.split() for line in told.splitlines())
+        return factors.get(f"john@{pool.trust_domain}", "1000.0")
+
+    return wait_for("the next manager", look, BACK_SECONDS)
 
 
 def _restarted(pool: Pool) -> None:

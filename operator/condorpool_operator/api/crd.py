@@ -24,18 +24,29 @@ _COLUMNS = (
 )
 
 
-_SIZE = (
-    "quantity(has({0}.spec.submitter) && has({0}.spec.submitter.storage) && has({0}.spec.submitter.storage.size) "
-    "? string({0}.spec.submitter.storage.size) : '10Gi')"
+def _size(pool: str, role: str, default: str) -> str:
+    storage = f"{pool}.spec.{role}.storage"
+    return (
+        f"quantity(has({pool}.spec.{role}) && has({storage}) && has({storage}.size) "
+        f"? string({storage}.size) : '{default}')"
+    )
+
+
+def _never_shrinks(role: str, default: str, unless: str = "") -> dict[str, str]:
+    """Return the rule for a claim; it is compared with the claim and not with the old spec, so that a refused growth can be taken back."""
+    size, former = (_size(pool, role, default) for pool in ("self", "oldSelf"))
+    claimed = f"self.status.{role}.storage"
+    return {
+        "rule": f"{unless}!has(self.status) || !has(self.status.{role}) || !has({claimed}) || "
+        f"{size}.compareTo({former}) == 0 || {size}.compareTo(quantity({claimed}.size)) >= 0",
+        "message": f"spec.{role}.storage.size may grow, never shrink below what the claim has (status.{role}.storage.size)",
+    }
+
+
+_SHRINKS = (
+    _never_shrinks("submitter", "10Gi"),
+    _never_shrinks("manager", "1Gi", "!has(self.spec.manager) || !has(self.spec.manager.storage) || "),
 )
-_CLAIMED = "self.status.submitter.storage.size"
-_NEVER_SHRINKS = {
-    "rule": f"!has(self.status) || !has(self.status.submitter) || !has(self.status.submitter.storage) || "
-    f"{_SIZE.format('self')}.compareTo({_SIZE.format('oldSelf')}) == 0 || "
-    f"{_SIZE.format('self')}.compareTo(quantity({_CLAIMED})) >= 0",
-    "message": "spec.submitter.storage.size may grow, never shrink below what the claim has (status.submitter.storage.size)",
-}
-"""Compared with the claim and not with the old spec, so that a growth that the StorageClass refuses can be taken back."""
 
 
 def structural(node: Any, definitions: dict[str, Any]) -> Any:
@@ -108,7 +119,7 @@ def custom_resource_definition() -> dict[str, Any]:
                 "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
                 "message": "the name of a pool must be lower-case letters, digits and -, with a letter first",
             },
-            _NEVER_SHRINKS,
+            *_SHRINKS,
         ],
     }
     return {

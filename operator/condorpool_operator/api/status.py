@@ -88,13 +88,6 @@ class Condition(Model):
     """When the status of the condition last changed."""
 
 
-class ManagerStatus(Model):
-    """The manager as seen from the cluster."""
-
-    address: str
-    """Address of the collector, host:port."""
-
-
 class SshStatus(Model):
     """How to log in."""
 
@@ -103,10 +96,19 @@ class SshStatus(Model):
 
 
 class StorageStatus(Model):
-    """The claim of the submitter."""
+    """The claim of a role."""
 
     size: str
-    """Capacity of the claim; submitter.storage.size cannot be set below it."""
+    """Capacity of the claim; storage.size in the spec cannot be set below it."""
+
+
+class ManagerStatus(Model):
+    """The manager as seen from the cluster."""
+
+    address: str
+    """Address of the collector, host:port."""
+    storage: StorageStatus | None = None
+    """The claim; absent while there is none."""
 
 
 class NetworkPolicyStatus(Model):

@@ -198,6 +198,15 @@ class Storage(Model):
     """Whether the claim goes with the pool. A retained claim is taken over by the next pool of that name, with users and queue."""
 
 
+class ManagerStorage(Storage):
+    """The claim that holds what users have used, by which the negotiator shares the pool out."""
+
+    size: Quantity = "1Gi"
+    """Size of the claim; it may grow where the StorageClass can, never shrink."""
+    retention_policy: Literal["Delete", "Retain"] = "Delete"
+    """Whether the claim goes with the pool. A retained claim is taken over by the next pool of that name, with priorities and usage."""
+
+
 class Manager(Placement):
     """The central manager: collector and negotiator."""
 
@@ -205,6 +214,11 @@ class Manager(Placement):
     """Requests and limits of the container."""
     config: Config = Config()
     """HTCondor configuration of the manager alone."""
+    storage: ManagerStorage | None = None
+    """The claim for users' priorities and usage, which begin anew with each pod of the manager where absent.
+
+    Taken out of the spec, the claim itself stays until the pool goes.
+    """
 
 
 class Submitter(Placement):
@@ -287,11 +301,15 @@ class ExecutorGroup(Placement):
         return self
 
 
-_OLD_AND_NEW_CLASS = " == ".join(
-    f"(has({s}.submitter) && has({s}.submitter.storage) && has({s}.submitter.storage.storageClassName) "
-    f"? {s}.submitter.storage.storageClassName : '')"
-    for s in ("self", "oldSelf")
-)
+def _old_and_new_class(role: str) -> str:
+    return " == ".join(
+        f"(has({s}.{role}) && has({s}.{role}.storage) && has({s}.{role}.storage.storageClassName) "
+        f"? {s}.{role}.storage.storageClassName : '')"
+        for s in ("self", "oldSelf")
+    )
+
+
+_MANAGER_HAS_NO_CLAIM = " || ".join(f"!has({s}.manager) || !has({s}.manager.storage)" for s in ("self", "oldSelf"))
 
 
 class CondorPoolSpec(Model):
@@ -299,7 +317,11 @@ class CondorPoolSpec(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            (_OLD_AND_NEW_CLASS, "submitter.storage.storageClassName is fixed at creation"),
+            (_old_and_new_class("submitter"), "submitter.storage.storageClassName is fixed at creation"),
+            (
+                f"{_MANAGER_HAS_NO_CLAIM} || {_old_and_new_class('manager')}",
+                "manager.storage.storageClassName is fixed at creation",
+            ),
         )
     )
 

@@ -21,15 +21,18 @@ AGENT_FILE_MODE = 0o444
 """Only the agent's container mounts these files, and only root could own them."""
 IDENTITY_FILE = "idtoken"
 _EXCHANGE = "/run/condorpool"
+_SPOOL = "/var/lib/condor/spool"
+_STATE = "state"
 
 
 def build_manager(context: Context) -> list[dict[str, Any]]:
-    """Return the manager's configuration, Service and Deployment.
+    """Return the manager's configuration, Service, Deployment, and its claim where asked for.
 
     The Service keeps the address that all daemons resolve; the fixed host name keeps the names in the ads; Recreate, as two collectors
     would split the pool. The Service publishes addresses before readiness, so an agent that fails cuts nobody off.
     """
     names, spec = context.names, context.pool.spec.manager
+    storage = spec.storage
     condor = pods.container(
         context,
         naming.MANAGER,
@@ -38,6 +41,7 @@ def build_manager(context: Context) -> list[dict[str, Any]]:
             "/etc/condor/config.d": "config",
             "/etc/condor/passwords.d": {"name": "keys", "readOnly": True},
             _EXCHANGE: "run",
+            **({} if storage is None else {_SPOOL: {"name": _STATE, "subPath": "spool"}}),
         },
     ) | {
         "ports": [{"name": "condor", "containerPort": naming.CONDOR_PORT, "protocol": "TCP"}],
@@ -57,6 +61,7 @@ def build_manager(context: Context) -> list[dict[str, Any]]:
             "agent": _agent_volume(context),
             "identity": {"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
             "run": {"emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
+            **({} if storage is None else {_STATE: pods.claim_volume(names.manager)}),
         },
         GRACE_SECONDS,
         annotations=restart_annotation(naming.MANAGER, context.user_config[naming.MANAGER]),
@@ -77,6 +82,7 @@ def build_manager(context: Context) -> list[dict[str, Any]]:
     return [
         build_config(context, naming.MANAGER, naming.MANAGER),
         pods.service(context, names.manager, naming.MANAGER, None, [pods.condor_port(), _agent_port()]),
+        *([] if storage is None else [pods.claim(context, names.manager, naming.MANAGER, storage)]),
         deployment,
     ]
 

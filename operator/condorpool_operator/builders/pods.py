@@ -5,6 +5,7 @@ from typing import Any
 
 from .. import labels, naming
 from ..api.placement import Placement, Resources
+from ..api.v1alpha1 import Storage
 from .context import Context
 
 CONDOR, AGENT, SSHD = "condor", "agent", "sshd"
@@ -151,6 +152,28 @@ def service(
             **spec,
         },
     }
+
+
+def claim(context: Context, name: str, component: str, storage: Storage) -> dict[str, Any]:
+    """Return the claim of a role; a retained one belongs to no pool.
+
+    It is an object of its own and not a template of the workload, which could never be changed: so that a claim can grow.
+    """
+    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage.size}}}
+    if storage.storage_class_name is not None:
+        spec["storageClassName"] = storage.storage_class_name
+    retained = storage.retention_policy == "Retain"
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": context.metadata(name, component, retained=retained),
+        "spec": spec,
+    }
+
+
+def claim_volume(name: str) -> dict[str, Any]:
+    """Return the volume of a claim."""
+    return {"persistentVolumeClaim": {"claimName": name}}
 
 
 def condor_port() -> dict[str, Any]:

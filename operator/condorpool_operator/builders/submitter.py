@@ -21,10 +21,7 @@ _STATE = "state"
 
 
 def build_submitter(context: Context) -> list[dict[str, Any]]:
-    """Return the submitter's objects: user database, configuration, claim, Services and StatefulSet.
-
-    The claim is an object of its own and not a template of the StatefulSet, which could never be changed: so that a claim can grow.
-    """
+    """Return the submitter's objects: user database, configuration, claim, Services and StatefulSet."""
     names, spec = context.names, context.pool.spec.submitter
     objects = [
         build_users(context),
@@ -47,23 +44,11 @@ def _config(context: Context) -> dict[str, Any]:
 
 def _claim(context: Context) -> dict[str, Any]:
     storage = context.pool.spec.submitter.storage
-    retained = storage.retention_policy == "Retain"
-    metadata = context.metadata(context.names.submitter, naming.SUBMITTER, retained=retained)
-    if retained:
+    claim = pods.claim(context, context.names.submitter, naming.SUBMITTER, storage)
+    if storage.retention_policy == "Retain":
         uids = {account.name: account.uid for account in context.accounts}
-        metadata["annotations"] = {labels.UIDS: json.dumps(uids, sort_keys=True)}
-    spec: dict[str, Any] = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": storage.size}},
-    }
-    if storage.storage_class_name is not None:
-        spec["storageClassName"] = storage.storage_class_name
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": metadata,
-        "spec": spec,
-    }
+        claim["metadata"]["annotations"] = {labels.UIDS: json.dumps(uids, sort_keys=True)}
+    return claim
 
 
 def _ssh_service(context: Context, ssh: Ssh) -> dict[str, Any]:
@@ -141,7 +126,7 @@ def _stateful_set(context: Context) -> dict[str, Any]:
         "token": pods.secret_volume(names.token(naming.SUBMITTER)),
         "accounts": pods.secret_volume(names.users, ("passwd", "group")),
         "run": {"emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
-        _STATE: {"persistentVolumeClaim": {"claimName": names.submitter}},
+        _STATE: pods.claim_volume(names.submitter),
     }
     if spec.ssh is not None:
         containers.append(_sshd(context, spec.ssh))

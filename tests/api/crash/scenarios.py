@@ -310,7 +310,11 @@ SCENARIOS: tuple[Scenario, ...] = (
         {"grow": to(merged(BASE, {"submitter": {"storage": {"size": "2Gi"}}})), "delete": _end, "create": to(BASE)},
         specs=(merged(BASE, {"submitter": {"storage": {"size": "2Gi"}}}),),
     ),
-    edited("retention", {"submitter": {"storage": {"retentionPolicy": "Retain"}}}),
+    edited(
+        "retention",
+        {"submitter": {"storage": {"retentionPolicy": "Retain"}}},
+        {"manager": {"storage": {"size": "2Gi", "storageClassName": CLASS, "retentionPolicy": "Retain"}}},
+    ),
     edited("policies' mode", {"networkPolicy": {"mode": "Kubernetes"}}, {"networkPolicy": {"mode": "Disabled"}}),
     edited(
         "policies' rules",

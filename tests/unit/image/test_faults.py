@@ -73,8 +73,10 @@ def test_a_clock_that_drifts_is_told_once(pod: Pod) -> None:
     assert pod.words == ""
 
 
-BROKEN = b'11/25/26 06:28:26 (pid:212) ERROR "Error: corrupt log record 40 (byte offset 906) occurred inside closed transaction, \
-recovery failed" at line 1158 in file ./src/condor_utils/classad_log.cpp'
+BROKEN = (
+    b'11/25/26 06:28:26 (pid:212) ERROR "Error: corrupt log record 40 (byte offset 906) occurred inside closed '
+    b'transaction, recovery failed" at line 1158 in file ./src/condor_utils/classad_log.cpp'
+)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -290,3 +290,34 @@ def test_who_guesses_is_punished_only_where_he_can_be_told_from_others(
     text = objects(spec)["ConfigMap", "demo-ssh"]["data"]["sshd_config"]
     assert ("PerSourcePenalties no" not in text) == penalties
     assert "PerSourcePenalties" in text
+
+
+class TestManagersClaim:
+    KEPT: ClassVar[dict[str, Any]] = {"size": "2Gi", "storageClassName": "fast"}
+
+    def test_only_the_managers_pod_differs_by_its_spool(self) -> None:
+        before, after = objects(), objects({"manager": {"storage": self.KEPT}})
+        claim = ("PersistentVolumeClaim", "demo-manager")
+        assert after.keys() - before.keys() == {claim}
+        assert [key for key in before if before[key] != after[key]] == [("Deployment", "demo-manager")]
+        template = after["Deployment", "demo-manager"]["spec"]["template"]["spec"]
+        assert template["volumes"].pop() == {"name": "state", "persistentVolumeClaim": {"claimName": "demo-manager"}}
+        mounts = {one["name"]: one["volumeMounts"] for one in template["containers"]}
+        spool = {"mountPath": "/var/lib/condor/spool", "name": "state", "subPath": "spool"}
+        assert mounts["condor"].pop() == spool
+        assert after["Deployment", "demo-manager"]["spec"] == before["Deployment", "demo-manager"]["spec"]
+
+    def test_it_is_as_asked_for(self) -> None:
+        claim = objects({"manager": {"storage": self.KEPT}})["PersistentVolumeClaim", "demo-manager"]
+        assert claim["spec"] == {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "2Gi"}},
+            "storageClassName": "fast",
+        }
+        assert claim["metadata"]["labels"]["condorpool.dev/component"] == "manager"
+        assert claim["metadata"]["ownerReferences"][0]["uid"] == UID
+        kept = objects({"manager": {"storage": {"retentionPolicy": "Retain"}}})["PersistentVolumeClaim", "demo-manager"]
+        assert kept["spec"]["resources"]["requests"]["storage"] == "1Gi"
+        assert "storageClassName" not in kept["spec"]
+        assert "ownerReferences" not in kept["metadata"]
+        assert kept["metadata"]["annotations"].keys() == {"condorpool.dev/applied-hash"}

@@ -143,8 +143,9 @@ async def test_events_that_cannot_be_read_leave_the_finding_vague() -> None:
     assert found["demo-cpu"][0] is Reason.NOT_JOINED
 
 
-def claim(seconds: float) -> Obj:
-    meta = {"name": "demo-submitter", "uid": "claim", "labels": {}, "creationTimestamp": stamp(seconds)}
+def claim(seconds: float, component: str = "submitter") -> Obj:
+    labels = {"condorpool.dev/component": component}
+    meta = {"name": f"demo-{component}", "uid": "claim", "labels": labels, "creationTimestamp": stamp(seconds)}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -171,3 +172,13 @@ async def test_a_claim_is_blamed_for_what_it_keeps_from_running(
     )
     assert found.get("demo-submitter", (None,))[0] is reason
     assert (later < math.inf) is (reason is None)
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+async def test_the_managers_claim_is_blamed_only_while_it_is_asked_for(asked_for: bool) -> None:
+    context = make_context({"manager": {"storage": {}}} if asked_for else {})
+    message = "pod has unbound immediate PersistentVolumeClaims"
+    stuck = {"type": "PodScheduled", "status": "False", "message": message, "lastTransitionTime": stamp(90)}
+    children = Children([claim(90, "manager"), pod("demo-manager-x", "manager", phase="Pending", conditions=[stuck])])
+    found, _ = await diagnose(cast("Kube", Events()), context, children)
+    assert found["demo-manager"].reason is (Reason.CLAIM_PENDING if asked_for else Reason.UNSCHEDULABLE)

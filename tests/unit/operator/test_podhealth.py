@@ -280,10 +280,22 @@ class TestPodsThatAreNot:
         assert refused_replica({**deployment, "status": {}}) is None
 
 
-@pytest.mark.parametrize(("name", "words"), [(None, "no default StorageClass"), ("fast", "StorageClass fast exists")])
-def test_a_claim_without_a_volume(name: str | None, words: str) -> None:
+@pytest.mark.parametrize(
+    ("component", "name", "words"),
+    [
+        ("submitter", None, "no default StorageClass: name one in spec.submitter.storage.storageClassName"),
+        ("manager", None, "no default StorageClass: name one in spec.manager.storage.storageClassName"),
+        ("submitter", "fast", "StorageClass fast exists"),
+    ],
+)
+def test_a_claim_without_a_volume(component: str, name: str | None, words: str) -> None:
     claim: Pod = {
-        "metadata": {"name": "demo-submitter", "uid": "c", "creationTimestamp": ago(61)},
+        "metadata": {
+            "name": f"demo-{component}",
+            "uid": "c",
+            "labels": {"condorpool.dev/component": component},
+            "creationTimestamp": ago(61),
+        },
         "spec": {"storageClassName": name} if name else {},
         "status": {"phase": "Pending"},
     }

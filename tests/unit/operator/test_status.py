@@ -30,6 +30,7 @@ def observation(**changes: Any) -> Observation:
         "collector": "c:9618",
         "policy_mode": "Calico",
         "storage": "10Gi",
+        "manager_storage": None,
         "ssh_endpoint": "1.2.3.4:30022",
         "sight": Sight(TOLD, silent=False),
     }
@@ -320,3 +321,9 @@ class TestAgent:
         status = compute_status(1, observation(groups=(Group("cpu", 9, 9, 0, 0, pods),), sight=sight), {}, NOW)
         (message,) = [one["message"] for one in status["conditions"] if one["type"] == "ExecutorsReady"]
         assert "demo-cpu-4 and 4 more" in message
+
+
+def test_the_managers_claim_is_told_while_there_is_one() -> None:
+    assert compute_status(1, observation(), {}, NOW)["manager"] == {"address": "c:9618"}
+    told = compute_status(1, observation(manager_storage="1Gi"), {}, NOW)["manager"]
+    assert told == {"address": "c:9618", "storage": {"size": "1Gi"}}
