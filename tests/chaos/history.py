@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 EXECUTING, EVICTED, TERMINATED, ABORTED, HELD = "001", "004", "005", "009", "012"
-RECONNECTED, GAVE_UP = "023", "024"
+DISCONNECTED, RECONNECTED, GAVE_UP = "022", "023", "024"
 """Codes of the events in a job's log."""
 
 _EVENT = re.compile(r"(\d{3}) \((\d+)\.(\d+)\.\d+\) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ")
@@ -60,6 +60,8 @@ class Fault:
     """Seconds after its beginning in which it may interrupt none: the time that a drain is given."""
     lasting: float = 0.0
     """Seconds after its end and its grace in which it still may."""
+    reports: bool = False
+    """Whether it may end a schedd, and with it a shadow that had not written down yet that its job ended."""
     failed: str = ""
     """Why it could not be done, or not wholly."""
 

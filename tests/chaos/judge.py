@@ -1,7 +1,8 @@
 """The promise, as a pure function: what a history holds that must not be.
 
 Each job completes exactly once for its user, never has two runs at a time, and is never lost; a run is interrupted only where a fault
-killed its executor, or where the time that a drain was given is over.
+killed its executor, or where the time that a drain was given is over. A run that came to its end is repeated only where its executor, or
+the schedd that had to write the end down, was killed: its user sees one completion, the world outside sees two runs.
 """
 
 from collections import defaultdict
@@ -11,10 +12,12 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TypeVar
 
-from .history import EXECUTING, TERMINATED, Event, Fault, History, Run
+from .history import DISCONNECTED, EXECUTING, GAVE_UP, RECONNECTED, TERMINATED, Event, Fault, History, Run
 
 LOG_SECONDS = 1.0
 """The times of a log are cut to the second."""
+EARLY_SECONDS = 5.0
+"""By which a run may begin before its start is in the log."""
 
 T = TypeVar("T", Run, Event)
 
@@ -26,6 +29,7 @@ class Clause(StrEnum):
     TWICE = "completed twice"
     OVERLAP = "two runs at a time"
     NEEDLESS = "interrupted without a cause"
+    REPEATED = "ended and ran again without a cause"
     UNKNOWN = "ran without being submitted"
 
 
@@ -49,13 +53,15 @@ class Interruption:
     began: float
     last: float
     next: float
+    ended: bool = False
+    """The run came to its end, which nobody wrote down."""
 
     def causes(self, faults: Iterable[Fault]) -> list[Fault]:
         """Return the faults that may have interrupted it: while it was on their executor, in the time in which they may."""
         return [
             fault
             for fault in faults
-            if self.host in fault.victims
+            if (self.host in fault.victims or (self.ended and fault.reports))
             and fault.began + fault.grace <= self.next
             and self.last <= fault.ended + fault.grace + fault.lasting
         ]
@@ -76,11 +82,35 @@ def violations(history: History) -> list[Violation]:
 
 
 def interruptions(runs: Sequence[Run], events: Sequence[Event]) -> list[Interruption]:
-    """Return the interruptions of one job, as its runs tell and as its log does: a run that died at once is in one of them alone."""
-    by_ledger = [Interruption(one.host, one.began, one.last, later.began) for one, later in pairwise(runs)]
-    starts = [event for event in events if event.code == EXECUTING]
-    by_log = [Interruption(one.host, one.time, one.time, later.time + LOG_SECONDS) for one, later in pairwise(starts)]
+    """Return the interruptions of one job: those that its runs tell of, and its log's of starts that no run tells of."""
+    by_ledger = [Interruption(one.host, one.began, one.last, later.began, one.ended) for one, later in pairwise(runs)]
+    starts = _starts(events)
+    told = {_start_of(run, starts) for run in runs}
+    by_log = [
+        Interruption(one.host, one.time, one.time, later.time + LOG_SECONDS)
+        for one, later in pairwise(starts)
+        if one not in told
+    ]
     return by_ledger + by_log
+
+
+def _starts(events: Sequence[Event]) -> list[Event]:
+    """Return the events of starts: a shadow that has reconnected writes one more for the run that it found."""
+    before: str | None = None
+    found = []
+    for event in events:
+        if event.code == EXECUTING and before != RECONNECTED:
+            found.append(event)
+        before = event.code if event.code in {EXECUTING, RECONNECTED, DISCONNECTED, GAVE_UP} else before
+    return found
+
+
+def _start_of(run: Run, starts: Sequence[Event]) -> Event | None:
+    """Return the start in the log that a run belongs to: the last one before it, or else the first one soon after."""
+    there = [start for start in starts if start.host == run.host]
+    before = [start for start in there if start.time <= run.began]
+    after = [start for start in there if run.began < start.time <= run.began + EARLY_SECONDS]
+    return next(iter([*before[-1:], *after[:1]]), None)
 
 
 def _lost(job: str, runs: Sequence[Run], events: Sequence[Event], output: str | None) -> Iterator[Violation]:
@@ -119,7 +149,7 @@ def _needless(job: str, runs: Sequence[Run], events: Sequence[Event], faults: Se
     for one in interruptions(runs, events):
         if not one.causes(faults):
             text = f"on {one.host}, from {one.began:.1f}, last seen {one.last:.1f}, again from {one.next:.1f}"
-            yield Violation(job, Clause.NEEDLESS, text)
+            yield Violation(job, Clause.REPEATED if one.ended else Clause.NEEDLESS, text)
 
 
 def _runs(runs: Sequence[Run]) -> str:

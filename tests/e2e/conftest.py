@@ -5,7 +5,6 @@ use of any, in two lots; each lives in a namespace of its own. What fails leaves
 """
 
 import contextlib
-import os
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from pytest_kind import KindCluster
 
 from tests.e2e.support import evidence, operator, pools
+from tests.e2e.support.cluster import connect
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.manifests import namespace
 from tests.e2e.support.neighbourhood import listener, nodes
@@ -70,21 +70,7 @@ EVIDENCE = pytest.StashKey[dict[str, Path]]()
 @pytest.fixture(scope="session")
 def kind_cluster() -> KindCluster:
     """Return pytest-kind's view of the cluster that the environment names; it is neither created nor deleted here."""
-    kubeconfig = os.environ.get("KUBECONFIG")
-    assert kubeconfig, (
-        "KUBECONFIG is not set: run the suite with `python3 -m devcluster run -- .venv/bin/pytest tests/e2e`"
-    )
-    build = ROOT / "build"
-    build.mkdir(exist_ok=True)
-    with contextlib.chdir(
-        build
-    ):  # pytest-kind makes a directory for a kubeconfig and programs that it is not asked for
-        return KindCluster(
-            os.environ.get("CONDORPOOL_CLUSTER") or "condorpool",
-            kubeconfig=Path(kubeconfig),
-            kind_path=operator.program("kind"),
-            kubectl_path=operator.program("kubectl"),
-        )
+    return connect(ROOT)
 
 
 @pytest.fixture(scope="session")

@@ -137,6 +137,50 @@ def test_a_start_that_only_the_ledger_tells_of_counts_as_interrupted_too() -> No
     assert clauses(replace(TWICE_RUN, events=events, faults=())) == {Clause.NEEDLESS}
 
 
+RECONNECTS = History(
+    frozenset({JOB}),
+    (FIRST,),
+    (
+        *ONCE.events[:2],
+        Event(JOB, "022", 104.0),
+        Event(JOB, "023", 105.0),
+        Event(JOB, EXECUTING, 106.0, HERE),
+        ONCE.events[-1],
+    ),
+    {JOB: "a"},
+)
+
+
+def test_a_run_that_a_new_shadow_has_found_again_is_the_same_run() -> None:
+    """HTCondor writes a start behind the reconnection."""
+    assert violations(RECONNECTS) == []
+
+
+def test_a_start_behind_a_lost_reconnection_is_another_run() -> None:
+    lost = (*RECONNECTS.events[:4], Event(JOB, "022", 105.0), *RECONNECTS.events[4:])
+    assert clauses(replace(RECONNECTS, runs=(replace(FIRST, began=106.2),), events=lost)) == {Clause.NEEDLESS}
+
+
+ENDED = replace(DEAD, ended=True)
+SCHEDD = Fault(2, "schedd killed", "chaos-submitter-0", 104.2, 104.4, reports=True, lasting=3.0)
+
+
+def test_a_run_whose_end_died_with_the_schedd_may_be_repeated() -> None:
+    assert violations(replace(TWICE_RUN, runs=(ENDED, SECOND), faults=(SCHEDD,))) == []
+    assert violations(replace(TWICE_RUN, runs=(ENDED, SECOND))) == []
+
+
+def test_a_run_that_ended_and_is_repeated_for_nothing_is_told_of() -> None:
+    early, late = replace(SCHEDD, began=90.0, ended=90.2), replace(SCHEDD, began=121.0, ended=121.2)
+    silent = replace(SCHEDD, reports=False)
+    for faults in ((), (early,), (late,), (silent,)):
+        assert clauses(replace(TWICE_RUN, runs=(ENDED, SECOND), faults=faults)) == {Clause.REPEATED}
+
+
+def test_a_killed_schedd_may_not_interrupt_a_run() -> None:
+    assert clauses(replace(TWICE_RUN, faults=(SCHEDD,))) == {Clause.NEEDLESS}
+
+
 def test_a_job_that_nobody_submitted_is_told_of() -> None:
     stranger = replace(FIRST, job="8.0")
     assert clauses(replace(ONCE, runs=(FIRST, stranger))) == {Clause.UNKNOWN}
