@@ -16,7 +16,7 @@ STEADY, HASTY = "steady", "hasty"
 DRAIN_SECONDS = {STEADY: 600, HASTY: 10}
 """A group whose drains end with the last job, and one whose drains are cut short."""
 REPLICAS = 2
-SLOTS = 6
+SLOTS = 12
 WIDE = {
     "limits": {"cpu": str(SLOTS), "memory": "1Gi", "ephemeral-storage": "4Gi"},
     "requests": {"cpu": "50m", "memory": "128Mi", "ephemeral-storage": "256Mi"},

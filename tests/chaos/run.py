@@ -25,7 +25,7 @@ from .torment import TROUBLE, Record, read_faults, torment
 from .users import User
 
 CLUSTER_JOBS = 20
-JOBS_PER_SECOND = 2.5
+JOBS_PER_SECOND = 4.0
 """Of all users together; more than two cores start for long."""
 TAIL = 10
 """Jobs left at which the faults end."""
