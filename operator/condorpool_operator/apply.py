@@ -8,11 +8,11 @@ from typing import Any
 
 from . import naming
 from .builders.credentials import token_place
-from .compare import differs, owned_by
+from .compare import differs, owned_by, taken_over
 from .errors import ApiError
 from .kinds import CALICO_POLICY, CLAIM, POD, POLICIES, SECRET, WORKLOADS, kind_of
 from .kube import Kube
-from .labels import POOL
+from .labels import FIELD_MANAGER, POOL
 from .naming import Names
 from .observe import Children
 from .pool import Pool
@@ -82,7 +82,7 @@ async def _create(kube: Kube, pool: Pool, obj: Mapping[str, Any]) -> dict[str, A
 
 
 async def _apply_over(kube: Kube, obj: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply an object; where what somebody added by hand makes it invalid, take that out first.
+    """Apply an object; where what somebody added by hand makes it invalid, own that first, so that the apply takes it out.
 
     Server-side apply leaves what others own: a second port of the same name, the parameters of another strategy. A Secret is changed
     only as it was seen: a request that takes effect late must not bring former keys back.
@@ -95,8 +95,17 @@ async def _apply_over(kube: Kube, obj: Mapping[str, Any], live: Mapping[str, Any
     except ApiError as error:
         if error.status != 422 or kind_of(obj) == CLAIM or "spec" not in obj:
             raise
-    await kube.replace_spec(obj, live["metadata"]["uid"])
+    await _take_over(kube, obj, live["metadata"]["uid"])
     return await kube.apply(obj)
+
+
+async def _take_over(kube: Kube, obj: Mapping[str, Any], uid: str) -> None:
+    """Own what others own of an object's spec: to write it by anything but an apply would leave an owner that no apply can drop."""
+    live = await kube.get(kind_of(obj), obj["metadata"]["namespace"], obj["metadata"]["name"])
+    if live is not None and live["metadata"]["uid"] == uid:
+        fields = live["metadata"].get("managedFields", [])
+        if (taken := taken_over(fields, FIELD_MANAGER, obj["apiVersion"])) != fields:
+            await kube.write_managed_fields({**live, "apiVersion": obj["apiVersion"], "kind": obj["kind"]}, taken)
 
 
 async def _refuse_foreign(kube: Kube, pool: Pool, obj: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What live objects say, against what is desired; pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .api.model import quantity
@@ -52,3 +52,31 @@ def owned_by(uid: str, obj: Mapping[str, Any]) -> bool:
     """Return whether the pool of a UID is the controller of an object."""
     owners = obj["metadata"].get("ownerReferences", [])
     return any(owner.get("uid") == uid and owner.get("controller") for owner in owners)
+
+
+def taken_over(fields: Iterable[Mapping[str, Any]], manager: str, api_version: str) -> list[dict[str, Any]]:
+    """Return an object's `managedFields` with all of its spec owned by the applies of one manager; statuses and scales keep their owners.
+
+    https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership-between-managers
+    """
+    kept: list[dict[str, Any]] = []
+    spec: Mapping[str, Any] = {}
+    owner = {"manager": manager, "operation": "Apply", "apiVersion": api_version, "fieldsType": "FieldsV1"}
+    own: Mapping[str, Any] = {}
+    for entry in fields:
+        if entry.get("subresource") or entry.get("apiVersion") != api_version:
+            kept.append(dict(entry))
+            continue
+        rest = dict(entry.get("fieldsV1", {}))
+        spec = _united(spec, rest.pop("f:spec", {}))
+        if (entry["manager"], entry["operation"]) == (manager, "Apply"):
+            owner, own = dict(entry), rest
+        elif rest:
+            kept.append({**entry, "fieldsV1": rest})
+    return [{**owner, "fieldsV1": {**own, "f:spec": spec}}, *kept]
+
+
+def _united(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the union of two sets of fields, each a tree of the names that it holds."""
+    shared = {key: _united(one[key], other[key]) for key in one.keys() & other.keys()}
+    return {**one, **other, **shared}

@@ -18,7 +18,6 @@ from .labels import FIELD_MANAGER
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE = 100
@@ -101,15 +100,14 @@ class Kube:
         query = {"fieldManager": FIELD_MANAGER}
         return await self._json("POST", kind.path(meta["namespace"]), query, body=obj)
 
-    async def replace_spec(self, obj: Mapping[str, Any], uid: str) -> None:
-        """Put an object's spec in the place of the live one's, field for field, where the object is the one of this UID."""
-        meta = obj["metadata"]
-        steps = [
-            {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "replace", "path": "/spec", "value": obj["spec"]},
-        ]
-        path = kind_of(obj).path(meta["namespace"], meta["name"])
-        await self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, body=steps, content_type=JSON_PATCH)
+    async def write_managed_fields(self, live: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> None:
+        """Say anew who owns which field of an object, as it was read; ApiError 409 where it is another by now."""
+        kind, meta = kind_of(live), live["metadata"]
+        body = {"metadata": {"resourceVersion": meta["resourceVersion"], "managedFields": list(fields)}}
+        query = {"fieldManager": FIELD_MANAGER}
+        await self._json(
+            "PATCH", kind.path(meta["namespace"], meta["name"]), query, body=body, content_type=MERGE_PATCH
+        )
 
     async def annotate(self, kind: Kind, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
         """Set annotations of the object of this UID; one that is gone, or is another by now, is no error."""

@@ -119,14 +119,23 @@ class TestDrift:
     def test_a_dropped_field_is_dropped(self, cluster: Cluster) -> None:
         cluster.apply(pool({"manager": {"nodeSelector": {"disk": "ssd"}}}))
         cluster.settle()
-        assert (cluster.get("deployment", "demo-manager") or {})["spec"]["template"]["spec"]["nodeSelector"]
+        assert node_selector(cluster)
         cluster.apply(pool({"manager": {}}))
+        eventually(lambda: not node_selector(cluster), "the nodeSelector to go")
 
-        def dropped() -> bool:
-            found = cluster.get("deployment", "demo-manager")
-            return found is not None and "nodeSelector" not in found["spec"]["template"]["spec"]
+    def test_a_field_that_was_put_back_is_dropped_with_the_spec(self, cluster: Cluster) -> None:
+        cluster.apply(pool({"manager": {"nodeSelector": {"disk": "ssd"}}}))
+        cluster.settle()
+        by_hand = {"strategy": {"type": "RollingUpdate"}, "template": {"spec": {"nodeSelector": None}}}
+        cluster.kubectl("patch", "deployment/demo-manager", "--type=merge", "-p", json.dumps({"spec": by_hand}))
+        eventually(lambda: node_selector(cluster), "the nodeSelector to come back")
+        cluster.apply(pool({"manager": {}}))
+        eventually(lambda: not node_selector(cluster), "the nodeSelector to go")
 
-        eventually(dropped, "the nodeSelector to go")
+
+def node_selector(cluster: Cluster) -> Any:
+    """Return where the manager may run."""
+    return (cluster.get("deployment", "demo-manager") or {})["spec"]["template"]["spec"].get("nodeSelector")
 
 
 class TestForeign:

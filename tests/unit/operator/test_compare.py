@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from condorpool_operator.compare import holds
+from condorpool_operator.compare import holds, taken_over
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -59,3 +59,27 @@ def test_everything_holds_itself(value: Any) -> None:
 @given(st.dictionaries(st.text(max_size=3), JSON, max_size=3), st.dictionaries(st.text(max_size=3), JSON, max_size=3))
 def test_what_others_add_does_not_count(desired: dict[str, Any], added: dict[str, Any]) -> None:
     assert holds(desired, {**added, **desired})
+
+
+def entry(manager: str, operation: str, fields: dict[str, Any], **more: str) -> dict[str, Any]:
+    whose = {"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    return {**whose, "fieldsV1": fields, **more}
+
+
+def test_what_others_own_of_a_spec_is_taken_over_and_nothing_else() -> None:
+    ours = entry("us", "Apply", {"f:metadata": {"f:labels": {}}, "f:spec": {"f:a": {"f:b": {}}}}, time="t")
+    hand = entry("kubectl", "Update", {"f:metadata": {"f:annotations": {}}, "f:spec": {"f:a": {"f:c": {}}, "f:d": {}}})
+    former = entry("us", "Update", {"f:spec": {"f:e": {}}})
+    status = entry("controller", "Update", {"f:spec": {"f:replicas": {}}}, subresource="status")
+    other = entry("x", "Update", {"f:spec": {"f:g": {}}}) | {"apiVersion": "v2"}
+    spec: dict[str, Any] = {"f:a": {"f:b": {}, "f:c": {}}, "f:d": {}, "f:e": {}}
+    rest = {**hand, "fieldsV1": {"f:metadata": {"f:annotations": {}}}}
+    taken = taken_over([hand, ours, status, former, other], "us", "v1")
+    assert taken[0] == {**ours, "fieldsV1": {"f:metadata": {"f:labels": {}}, "f:spec": spec}}
+    assert taken[1:] == [rest, status, other]
+    assert taken_over(taken, "us", "v1") == taken
+
+
+def test_an_object_that_was_never_applied_is_taken_over_too() -> None:
+    hand = entry("kubectl", "Update", {"f:spec": {"f:a": {}}})
+    assert taken_over([hand], "us", "v1") == [entry("us", "Apply", {"f:spec": {"f:a": {}}})]
