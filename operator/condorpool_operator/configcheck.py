@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import orjson
 
 from . import naming
+from .agentclient import AgentError, ConfigFinding
 from .api.status import ConditionType, Reason
 from .builders.config import config_files, user_files
 from .kinds import CONFIG_MAP, DEPLOYMENT
 from .naming import Names
 from .observe import Children
-from .poolstate import AgentError, ConfigFinding
 from .seen import Problem
 
 Files = Mapping[str, str]

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import naming
 from .accounts import PasswordHasher
+from .agentclient import AgentClient, AgentError, ConfigFinding, Target
 from .api.status import ConditionType, Reason
 from .apply import apply_objects, prune
 from .builders.context import Context, Credentials
@@ -33,7 +34,7 @@ from .naming import Names
 from .observe import Children, Observer
 from .podhealth import refuses_configuration
 from .pool import Pool, PoolKey
-from .poolstate import AgentClient, AgentError, ConfigFinding, Poller, Target
+from .poolstate import Poller
 from .problems import NAMESPACE_ENDS, reason_of, unreadable, unseen_problems
 from .references import check_mounts, place_of, read_accounts, read_configs, referenced
 from .refresh import refresh_pods

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 from . import naming
+from .agentclient import AgentClient, AgentError, Target
 from .drains import Plan
 from .kinds import POD, STATEFUL_SET
 from .kube import Kube
@@ -13,7 +14,6 @@ from .naming import Names
 from .observe import Children
 from .podhealth import is_ready, is_terminating
 from .pool import Pool
-from .poolstate import AgentClient, AgentError, Target
 from .snapshot import Obj
 
 logger = logging.getLogger(__name__)

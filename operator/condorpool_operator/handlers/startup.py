@@ -6,13 +6,14 @@ from typing import Any
 
 import kopf
 
+from ..agentclient import AgentClient
 from ..cordons import Cordons
 from ..discovery import CalicoApi, wait_for_pools, watch_discovery
 from ..ends import Ledger
 from ..kube import Kube
 from ..nodes import NodeWatch
 from ..pool import PoolKey
-from ..poolstate import AgentClient, Poller
+from ..poolstate import Poller
 from ..reconcile import Reconciler
 from ..settings import Settings
 from ..watching import ReferenceIndex, Watches

@@ -13,10 +13,10 @@ from unittest import mock
 import kopf
 
 from condorpool_operator import accounts, apply, poolstate, reconcile, workqueue
+from condorpool_operator.agentclient import AgentClient, AgentError, Answer, ConfigFinding, Drain, Target
 from condorpool_operator.handlers import events, startup
 from condorpool_operator.kube import Kube
 from condorpool_operator.pool import PoolKey
-from condorpool_operator.poolstate import AgentClient, AgentError, Answer, ConfigFinding, Drain, Target
 from condorpool_operator.reconcile import Reconciler
 from condorpool_operator.settings import Settings
 from condorpool_operator.workqueue import RetryError, WorkQueue

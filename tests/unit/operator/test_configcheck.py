@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from condorpool_operator.agentclient import AgentError
+from condorpool_operator.agentclient import ConfigFinding as Finding
 from condorpool_operator.api.status import Reason
 from condorpool_operator.configcheck import ConfigChecker
 from condorpool_operator.observe import Children
-from condorpool_operator.poolstate import AgentError
-from condorpool_operator.poolstate import ConfigFinding as Finding
 from condorpool_operator.references import place_of
 
 from .factories import make_context

@@ -4,8 +4,8 @@ from typing import Any, cast
 
 import pytest
 
+from condorpool_operator.agentclient import AgentClient, AgentError, Target
 from condorpool_operator.drains import Drain, Plan
-from condorpool_operator.poolstate import AgentClient, AgentError, Target
 from condorpool_operator.replace import MOST_ORDERS, is_stuck, order
 
 
