@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from .loop import Loop
+from .processes import process_name
 
 # seconds between two looks while a job is disconnected, and for which a note to a shadow stays
 PERIOD = 10.0
@@ -118,7 +119,7 @@ class LostWatch:
         *,
         clock: Callable[[], float] = time.time,
         kill: Callable[[int, int], None] = os.kill,
-        name_of: Callable[[int], str] | None = None,
+        name_of: Callable[[int], str] = process_name,
     ) -> None:
         self._loop = loop
         self._run = run
@@ -127,7 +128,7 @@ class LostWatch:
         self._report = report
         self._clock = clock
         self._kill = kill
-        self._name_of = name_of or _name_of
+        self._name_of = name_of
         # by job: the shadow's pid, and when its line was read
         self._calling: dict[str, tuple[int, float]] = {}
         self._asking = False
@@ -227,10 +228,6 @@ def _read(path: str) -> str:
             return file.read()
     except OSError:
         return ""
-
-
-def _name_of(pid: int) -> str:
-    return _read(f"/proc/{pid}/comm").strip()
 
 
 def _remove(path: str) -> None:

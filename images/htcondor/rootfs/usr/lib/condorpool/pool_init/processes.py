@@ -36,17 +36,19 @@ def _spawn(
     )
 
 
+def process_name(pid: int, proc: str = "/proc") -> str:
+    """The name of a process as the kernel keeps it, 15 bytes at most; empty where it is gone."""
+    try:
+        with open(os.path.join(proc, str(pid), "comm"), encoding="ascii", errors="replace") as comm:
+            return comm.read().strip()
+    except OSError:
+        return ""
+
+
 def running(command: str, proc: str = "/proc") -> int:
     """How many processes of this name exist in the container."""
-    count = 0
-    for entry in os.listdir(proc):
-        if entry.isdigit():
-            try:
-                with open(os.path.join(proc, entry, "comm"), encoding="ascii", errors="replace") as comm:
-                    count += comm.read().strip() == command[:15]
-            except OSError:
-                continue
-    return count
+    pids = [int(entry) for entry in os.listdir(proc) if entry.isdigit()]
+    return sum(process_name(pid, proc) == command[:15] for pid in pids)
 
 
 def children(parent: int, proc: str = "/proc") -> dict[int, str]:

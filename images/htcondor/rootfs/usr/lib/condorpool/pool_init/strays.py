@@ -8,6 +8,8 @@ import os
 import signal
 from collections.abc import Callable
 
+from .processes import process_name
+
 # a daemon comes back after ten seconds
 PERIOD = 2.0
 # a starter gives its job back to the queue
@@ -16,12 +18,12 @@ SIGNALS = {"condor_shadow": signal.SIGKILL, "condor_starter": signal.SIGQUIT}
 
 def strays(parent: int) -> dict[int, str]:
     """Names of the shadows and starters among the children of `parent`, by pid: pid 1 inherits those without a parent."""
-    found = {}
-    for pid in _read(f"/proc/{parent}/task/{parent}/children").split():
-        name = _read(f"/proc/{pid}/comm").strip()
-        if name in SIGNALS:
-            found[int(pid)] = name
-    return found
+    try:
+        with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as file:
+            named = {int(pid): process_name(int(pid)) for pid in file.read().split()}
+    except OSError:
+        return {}
+    return {pid: name for pid, name in named.items() if name in SIGNALS}
 
 
 def end_strays(report: Callable[[str], None], parent: int | None = None) -> None:
@@ -29,11 +31,3 @@ def end_strays(report: Callable[[str], None], parent: int | None = None) -> None
     for pid, name in strays(parent or os.getpid()).items():
         report(f"{name} (pid {pid}) has lost its daemon and ends")
         os.kill(pid, SIGNALS[name])
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
