@@ -53,7 +53,6 @@ def runs_again(job: Job, since: float) -> None:
     job.wait_event(RECONNECT_FAILED, LIMIT_SECONDS)
     took = time.monotonic() - since
     assert took < LIMIT_SECONDS, f"back in the queue after {took:.0f} s"
-    print(f"back in the queue after {took:.1f} s")  # noqa: T201
     assert job.wait_done(120) == "again\n"
     events = job.events()
     after = events[events.index(RECONNECT_FAILED) :]
