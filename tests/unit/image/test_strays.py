@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pool_init.strays import end_strays, strays
+from pool_init.loop import Loop
+from pool_init.strays import PERIOD, StrayWatch, end_strays
 
 Start = Callable[[str], "subprocess.Popen[bytes]"]
 
@@ -28,16 +29,39 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    loop = Loop(failed=fail)
+    yield loop
+    loop.close()
+
+
+def fail(error: OSError) -> None:
+    raise error
+
+
 def test_shadows_and_starters_without_a_daemon_end(start: Start) -> None:
     shadow, starter, other = start("condor_shadow"), start("condor_starter"), start("condor_master")
-    assert strays(os.getpid()) == {shadow.pid: "condor_shadow", starter.pid: "condor_starter"}
     said: list[str] = []
-    end_strays(said.append)
+    end_strays(said.append, os.getpid())
     assert (shadow.wait(10), starter.wait(10)) == (-signal.SIGKILL, -signal.SIGQUIT)
     assert other.poll() is None
     assert said[0] == f"condor_shadow (pid {shadow.pid}) has lost its daemon and ends"
 
 
 def test_those_of_a_daemon_are_not_strays(start: Start) -> None:
-    start("condor_shadow")
-    assert strays(os.getppid()) == {}
+    shadow = start("condor_shadow")
+    end_strays(lambda _: None, os.getppid())
+    assert shadow.poll() is None
+
+
+def test_what_a_daemon_leaves_ends_with_it_and_not_at_the_next_look(start: Start, loop: Loop) -> None:
+    daemon = start("condor_schedd")
+    said: list[str] = []
+    StrayWatch(loop, os.getpid(), said.append).start()
+    shadow = start("condor_shadow")  # of this process, as pid 1 inherits those without a parent
+    loop.run_until(lambda: False, 0.2)
+    assert said == []
+    daemon.kill()
+    assert loop.run_until(lambda: bool(said), PERIOD / 2)
+    assert shadow.wait(10) == -signal.SIGKILL

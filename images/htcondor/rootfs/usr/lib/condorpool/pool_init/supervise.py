@@ -23,8 +23,7 @@ from .mounts import END_LIMIT, Mounts
 from .processes import TIME_OVER, Command, Output, Reaper, running, spawn
 from .sessions import Sessions
 from .settings import USER_ROLES, Settings
-from .strays import PERIOD as STRAYS_PERIOD
-from .strays import end_strays
+from .strays import StrayWatch
 from .users import install, read_database
 from .watch import Watch
 
@@ -326,7 +325,7 @@ class Supervisor:
         def wanted() -> bool:
             return not self._shutdown.requested
 
-        self._loop.every(STRAYS_PERIOD, lambda: end_strays(say))
+        StrayWatch(self._loop, self._main, say).start()
         HangWatch(self._loop, self._settings.role, self._main, ask, wanted, say).start()
 
     def _ask(self, argv: Sequence[str], finished: Callable[[int, str], None]) -> None:
