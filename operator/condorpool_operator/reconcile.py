@@ -241,7 +241,7 @@ class Reconciler:
         try:
             if complete and not problems:
                 later = await prune(self._kube, context.pool, desired, children, datetime.now(UTC))
-            await replace_pods(self._kube, context.pool, context.names, children, plans.values())
+            await replace_pods(self._kube, context.pool, context.names, children, plans)
         except ApiError as error:
             what = f"an object could not be deleted: {error.message}"
             problems.append(Problem(ConditionType.EXECUTORS_READY, reason_of(error), what))

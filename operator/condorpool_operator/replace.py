@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
 from . import naming
@@ -12,7 +12,7 @@ from .kinds import POD, STATEFUL_SET
 from .kube import Kube
 from .naming import Names
 from .observe import Children
-from .podhealth import is_ready, is_terminating
+from .podhealth import is_outdated, is_ready, is_terminating
 from .pool import Pool
 from .snapshot import Obj
 
@@ -30,17 +30,21 @@ def is_stuck(pod: Obj, stateful_set: Obj) -> bool:
     return seen and outdated and not is_ready(pod) and not is_terminating(pod)
 
 
-async def replace_pods(kube: Kube, pool: Pool, names: Names, children: Children, plans: Iterable[Plan]) -> None:
-    """Delete the executors whose turn it is, and a submitter that cannot start; their StatefulSets make new ones."""
+async def replace_pods(kube: Kube, pool: Pool, names: Names, children: Children, plans: Mapping[str, Plan]) -> None:
+    """Delete the executors whose turn it is, and a submitter that cannot start; their StatefulSets make new ones.
+
+    An executor that is not outdated by what was applied since the plan was made stays: the plan was made of an old list.
+    """
     submitter = children.get(STATEFUL_SET, names.submitter)
     stuck = [] if submitter is None else [pod for pod in children.pods(naming.SUBMITTER) if is_stuck(pod, submitter)]
-    await _delete(kube, pool, stuck)
-    for plan in plans:
-        await _delete(kube, pool, plan.delete)
-
-
-async def _delete(kube: Kube, pool: Pool, pods: Sequence[Obj]) -> None:
-    for pod in pods:
+    groups = {group: children.get(STATEFUL_SET, names.group(group)) for group in plans}
+    outdated = [
+        pod
+        for group, plan in plans.items()
+        for pod in plan.delete
+        if (stateful_set := groups[group]) is not None and is_outdated(pod, stateful_set)
+    ]
+    for pod in stuck + outdated:
         await kube.delete(POD, pool.namespace, pod["metadata"]["name"], pod["metadata"]["uid"])
 
 

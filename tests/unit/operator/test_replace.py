@@ -6,7 +6,13 @@ import pytest
 
 from condorpool_operator.agentclient import AgentClient, AgentError, Target
 from condorpool_operator.drains import Drain, Plan
-from condorpool_operator.replace import MOST_ORDERS, is_stuck, order
+from condorpool_operator.kinds import Kind
+from condorpool_operator.kube import Kube
+from condorpool_operator.labels import TEMPLATE_HASH
+from condorpool_operator.observe import Children
+from condorpool_operator.replace import MOST_ORDERS, is_stuck, order, replace_pods
+
+from .factories import make_context
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,34 @@ class Agent:
 
     async def undrain(self, target: Target, pod: str) -> None:
         self.told.append((pod, "back"))
+
+
+class Cluster:
+    """Notes what is deleted."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        self.deleted.append(name)
+
+
+async def test_an_executor_that_a_fresh_answer_shows_to_be_current_stays() -> None:
+    """The plan was made of a list from before the change, in which the StatefulSet had the former template."""
+
+    def made_of(template: str, **metadata: Any) -> dict[str, Any]:
+        return {"metadata": {"uid": "u", "annotations": {TEMPLATE_HASH: template}, **metadata}}
+
+    context, cluster = make_context({"executors": [{"name": "cpu"}]}), Cluster()
+    applied = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": context.names.group("cpu")},
+        "spec": {"template": made_of("new")},
+    }
+    plan = Plan(2, delete=(made_of("new", name="demo-cpu-0"), made_of("old", name="demo-cpu-1")))
+    await replace_pods(cast("Kube", cluster), context.pool, context.names, Children([applied]), {"cpu": plan})
+    assert cluster.deleted == ["demo-cpu-1"]
 
 
 async def test_orders_are_given_a_few_at_a_time_and_one_that_fails_keeps_no_other_back() -> None:
