@@ -12,8 +12,8 @@ from tools.console import ROOT
 
 from .part import play, say
 from .report import table
+from .row import Row
 from .scenarios import SCENARIOS
-from .search import Row
 from .server import Access, crash_server
 
 TABLE = ROOT / "docs" / "design" / "crash-table.md"

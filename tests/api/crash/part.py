@@ -7,8 +7,10 @@ import time
 from collections.abc import Sequence
 
 from .life import faster_time
+from .points import everything
+from .row import Row
 from .scenarios import SCENARIOS
-from .search import Row, everything, searching
+from .search import searching
 from .server import Access
 
 LANES = 16

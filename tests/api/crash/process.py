@@ -6,17 +6,19 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from condorpool_operator.api.status import ConditionType
 from condorpool_operator.kinds import CONDOR_POOL
 
 from ..cluster import Operator
 from ..server import ApiServer, free_ports
 from .faults import NoViews
+from .lane import Reference
 from .life import DNS_SERVER
 from .normal import broken_rules, differences, normalised
 from .scenarios import BASE, Scenario, user_objects
-from .search import Reference
-from .world import POOL, Admin, World
+from .world import POOL, Admin, Obj, World
 
 LONGEST_LIFE_SECONDS = 3.0
 """Of an operator that is to be killed, from the moment at which it serves."""
@@ -77,8 +79,20 @@ async def _until(world: World, wanted: Reference, seconds: float) -> list[str]:
     while True:
         changed = await world.step()
         objects = await world.objects()
-        told = differences(normalised(objects, world.namespace), dict(wanted.state))
+        told = differences(_by_itself(normalised(objects, world.namespace)), _by_itself(wanted.state))
         told += broken_rules(objects, world.namespace) + await world.touched()
         if (not told and not changed) or time.monotonic() > end:
             return told
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _by_itself(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a normalised namespace without what only the pool's agent tells: no agent is there that a process could ask."""
+    return {name: _without_agent(obj) if obj["kind"] == CONDOR_POOL.name else obj for name, obj in state.items()}
+
+
+def _without_agent(pool: Obj) -> Obj:
+    status = {key: value for key, value in pool["status"].items() if key not in ("slots", "jobs")}
+    conditions = {key: value for key, value in status["conditions"].items() if key != ConditionType.STATE_KNOWN}
+    groups = [{key: value for key, value in group.items() if key != "slots"} for group in status["executors"]]
+    return {**pool, "status": {**status, "conditions": conditions, "executors": groups}}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .faults import KILLS, Fault
-from .search import MORE_EVENTS, MORE_WRITES, Row
+from .row import MORE_EVENTS, MORE_WRITES, Row
 
 _HEAD = """# Crash table
 

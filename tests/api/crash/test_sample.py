@@ -15,10 +15,13 @@ from condorpool_operator import apply
 from ..cluster import ROOT
 from ..server import ApiServer
 from .faults import Call, Fault
+from .lane import Lane
 from .life import faster_time
+from .points import Point, sample
 from .process import killed_by_chance
+from .row import Row
 from .scenarios import BASE, SCENARIOS, Scenario
-from .search import Lane, Point, Row, Search, sample, searching
+from .search import Search, searching
 from .server import Access, crash_server
 
 SEED = 1
@@ -80,11 +83,11 @@ async def test_the_search_finds_an_operator_that_applies_over_what_it_did_not_se
 
 async def test_a_process_that_is_killed_by_chance(search: Search, server: ApiServer, tmp_path: Path) -> None:
     (scenario,) = [one for one in SCENARIOS if one.name == "a pool comes and goes"]
-    lane, row = Lane(search, scenario), Row(scenario.name)
+    lane, row = Lane(search.ground, scenario), Row(scenario.name)
     wanted = await search.references(lane, row, 2)
     await lane.close()
     log = tmp_path / "operator.log"
-    told = await killed_by_chance(search.admin, server, search.namespace(), scenario, wanted, SEED, log)
+    told = await killed_by_chance(search.ground.admin, server, search.ground.namespace(), scenario, wanted, SEED, log)
     assert (row.failures, told) == ([], [])
 
 
