@@ -1,25 +1,22 @@
-"""The trees that upgrades start from: the commit that closed part 1, the first that could be installed, and the last release."""
+"""The trees that upgrades start from: the first that could be installed, and the last release."""
 
 import subprocess
 import tarfile
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = "b17eb3f5435a44c9bd6e0818ebe9148c9c29583c"
-RELEASED = "7da6a60ccad52846bcec1111d4f5639a9f3dd8ee"
-"""What users have now: the commit that closed part 3. Move it on with each release."""
+RELEASED = "9e9b071fb0be09e121a25ca5d2e5ae09c27e2d7b"
+"""What users have now. Move it on with each release."""
 PATHS = ("charts", "crds", "operator")
-TEMPLATE_HASH = "condorpool.dev/template-hash"
 
 
-def first_tree(directory: Path) -> Path:
-    """Unpack chart, CRD and operator of that commit into a new directory and return it; AssertionError where git does not have them."""
-    _require(FIRST)
+def unpack(commit: str, directory: Path) -> Path:
+    """Unpack chart, CRD and operator of a commit into a new directory and return it; AssertionError where git does not have them."""
+    _require(commit)
     directory.mkdir(parents=True)
     archive = directory / "tree.tar"
-    made = _git("archive", "--format=tar", f"--output={archive}", FIRST, *PATHS)
+    made = _git("archive", "--format=tar", f"--output={archive}", commit, *PATHS)
     assert made.returncode == 0, made.stderr.decode()
     with tarfile.open(archive) as tar:
         tar.extractall(directory, filter="data")
@@ -44,15 +41,3 @@ def _require(commit: str) -> None:
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, timeout=60, check=False)
-
-
-def what_restarts(workloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return by executor group the hash that gives it new pods when it changes.
-
-    Manager and submitter are left out: since that commit the one has got a second container and the other a probe that tells of faults,
-    so an upgrade replaces their pods once; running jobs go on.
-    """
-    annotations = {
-        obj["metadata"]["name"]: obj["spec"]["template"]["metadata"].get("annotations", {}) for obj in workloads
-    }
-    return {name: found[TEMPLATE_HASH] for name, found in annotations.items() if TEMPLATE_HASH in found}

@@ -5,13 +5,14 @@ The CRD is cluster-wide, so all this happens on a server of its own. Operators r
 
 import itertools
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.history import first_tree, what_restarts
+from condorpool_operator.labels import TEMPLATE_HASH
+from tests.history import FIRST, unpack
 
 from .cluster import ROOT, Cluster, Operator, RefusedError, eventually, pool
 from .server import ApiServer, free_ports, running_server
@@ -106,8 +107,16 @@ def versions(cluster: Cluster) -> dict[str, str]:
     return {f"{obj['kind']}/{obj['metadata']['name']}": obj["metadata"]["resourceVersion"] for obj in objects}
 
 
+def what_restarts(workloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return by executor group the hash that gives it new pods when it changes; since that commit manager and submitter have changed."""
+    annotations = {
+        obj["metadata"]["name"]: obj["spec"]["template"]["metadata"].get("annotations", {}) for obj in workloads
+    }
+    return {name: found[TEMPLATE_HASH] for name, found in annotations.items() if TEMPLATE_HASH in found}
+
+
 def test_upgrade_and_rollback_take_the_crd_along(release: Release, pools: Cluster, tmp_path: Path) -> None:
-    first = first_tree(tmp_path / "first")
+    first = unpack(FIRST, tmp_path / "first")
     release.apply(first)
     assert "networkPolicy" not in release.fields()
     old = release.operator(first)

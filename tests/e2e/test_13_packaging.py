@@ -15,14 +15,24 @@ from tests.e2e.support.manifests import group, secret, user
 from tests.e2e.support.operator import DEPLOYMENT, RELEASE
 from tests.e2e.support.pool import POOL_KIND, Pool
 from tests.e2e.support.pools import Logins
-from tests.e2e.support.releases import Release, apply_overlay, build_old_image, build_wall, new_namespace, tear_down
+from tests.e2e.support.releases import (
+    ROLE_REPOSITORY,
+    Release,
+    apply_overlay,
+    build_old_image,
+    build_wall,
+    load_role_image,
+    new_namespace,
+    tear_down,
+)
 from tests.e2e.support.waiting import NotYetError, stays, wait_for
-from tests.history import first_tree, what_restarts
+from tests.history import RELEASED, unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAY = ROOT / "manifests" / "overlays" / "namespace"
 WORKLOADS = "deployments,statefulsets"
-OLD, NEW = "condorpool/operator:first", "condorpool/operator:dev"
+ROLES = ("manager", "submitter", "executor")
+OLD, NEW = "condorpool/operator:released", "condorpool/operator:dev"
 PROGRESS = ("006", "022", "023", "040")
 """Events of a job that runs: its size, its files, a submitter that goes and comes back."""
 CPU = group("cpu", drainTimeout="1m")
@@ -56,10 +66,10 @@ def guarded(kubectl: Kubectl, request: pytest.FixtureRequest) -> Iterator[Kubect
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the tree that upgrades start from; the nodes have its operator."""
-    directory = tmp_path_factory.mktemp("first")
-    tree = first_tree(directory / "tree")
+    directory = tmp_path_factory.mktemp("released")
+    tree = unpack(RELEASED, directory / "tree")
     build_old_image(tree, directory / "image")
     return tree
 
@@ -75,10 +85,10 @@ def overlaid(guarded: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Pool
 
 
 @pytest.fixture(scope="module")
-def release(guarded: Kubectl, first: Path) -> Release:
-    """Return a release that was installed from the first chart, with the first operator."""
+def release(guarded: Kubectl, released: Path) -> Release:
+    """Return a release of the last chart and operator."""
     release = Release(new_namespace(guarded, "release"))
-    assert release.apply(first, "first") == 1
+    assert release.apply(released, "released") == 1
     return release
 
 
@@ -99,19 +109,21 @@ def live_spec(*groups: dict[str, Any]) -> dict[str, Any]:
 
 
 def pods(pool: Pool) -> dict[str, Any]:
-    """Return UID and restarts of the pool's executors; an upgrade from the first commit replaces the manager's and the submitter's pod."""
+    """Return UID and restarts of the pool's pods."""
     return {
         pod["metadata"]["name"]: (
             pod["metadata"]["uid"],
             sum(one["restartCount"] for one in pod["status"]["containerStatuses"]),
         )
-        for pod in pool.pods("executor")
+        for role in ROLES
+        for pod in pool.pods(role)
     }
 
 
 def restarting(pool: Pool) -> dict[str, Any]:
     """Return what would restart the pool's pods if it changed."""
-    return what_restarts(pool.kubectl.list(WORKLOADS, f"condorpool.dev/pool={pool.name}"))
+    found = pool.kubectl.list(WORKLOADS, f"condorpool.dev/pool={pool.name}")
+    return {obj["metadata"]["name"]: obj["spec"]["template"] for obj in found}
 
 
 def settle(pool: Pool) -> None:
@@ -157,8 +169,8 @@ def finish(pool: Pool, job: Job) -> None:
     assert [code for code in job.events() if code not in PROGRESS] == [SUBMITTED, EXECUTING, TERMINATED]
 
 
-def test_upgrade_replaces_no_executor_and_takes_effect(release: Release, pool: Pool, first: Path) -> None:
-    release.apply(first, "first")
+def test_upgrade_replaces_no_pod_and_takes_effect(release: Release, pool: Pool, released: Path) -> None:
+    release.apply(released, "released")
     assert release.image() == OLD
     job, before, made = start_job(pool), pods(pool), restarting(pool)
 
@@ -172,8 +184,8 @@ def test_upgrade_replaces_no_executor_and_takes_effect(release: Release, pool: P
     finish(pool, job)
 
 
-def test_rollback_serves_the_pool_as_before(release: Release, pool: Pool, first: Path) -> None:
-    back = release.apply(first, "first")
+def test_rollback_serves_the_pool_as_before(release: Release, pool: Pool, released: Path) -> None:
+    back = release.apply(released, "released")
     release.apply(ROOT, "dev")
     pool.wait_condition("NetworkPolicyEnforced", "True", 60)
     job, before, made = start_job(pool), pods(pool), restarting(pool)
@@ -213,6 +225,35 @@ def test_a_pool_outlives_its_operator_and_the_next_one_writes_nothing(release: R
     assert stays("the pool under its next operator", lambda: versions(pool), 5) == left
     assert pods(pool) == before
     witness.kubectl("delete", POOL_KIND, witness.name, "--wait=false")
+
+
+def test_a_changed_default_image_rolls_pools_job_by_job_and_leaves_those_with_their_own(
+    release: Release, pool: Pool
+) -> None:
+    release.apply(ROOT, "dev")
+    other = Pool(release.kubectl, "other")
+    other.apply({"image": {"repository": ROLE_REPOSITORY, "tag": "dev"}, "executors": []})
+    other.wait_condition("Accepted", "True", 60)
+    wait_for("the other pool's workloads", lambda: _two(restarting(other)), 60)
+    job, before, kept = start_job(pool), pods(pool), restarting(other)
+    image = load_role_image("next")
+
+    release.apply(ROOT, "dev", "next")
+
+    pool.wait_condition("ExecutorsReady", "False", 60, "RollingOut")
+    settle(pool)
+    assert pods(pool)[pool.executor("cpu")] == before[pool.executor("cpu")], "it has a job"
+    finish(pool, job)
+    pool.wait_condition("ExecutorsReady", "True", 90)
+    images = {pod["spec"]["containers"][0]["image"] for role in ROLES for pod in pool.pods(role)}
+    assert images == {image}
+    assert restarting(other) == kept
+    other.kubectl("delete", POOL_KIND, other.name, "--wait=false")
+
+
+def _two(found: dict[str, Any]) -> None:
+    if len(found) != 2:
+        raise NotYetError(f"{sorted(found)}")
 
 
 def test_the_namespace_overlay_makes_pools_ready(overlaid: Pool) -> None:

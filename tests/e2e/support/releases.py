@@ -16,14 +16,15 @@ from typing import Any
 import yaml
 
 from .kubectl import Kubectl
-from .operator import CHART, DEPLOYMENT, NAMESPACE, RELEASE, program
+from .operator import CHART, DEPLOYMENT, NAMESPACE, RELEASE, ROLE_IMAGE, program
 from .waiting import NotYetError, wait_for
 
 MARK = {"test-suite": "condorpool-e2e-packaging"}
 """Label of the namespaces that the suite's operator is kept out of."""
 WALL = "condorpool-e2e-packaging"
 OPERATOR_SECONDS = 120.0
-OLD_IMAGE = "condorpool/operator:first"
+ROLE_REPOSITORY = ROLE_IMAGE.partition(":")[0]
+OLD_IMAGE = "condorpool/operator:released"
 
 OLD_DOCKERFILE = """
 FROM condorpool/operator:dev
@@ -34,6 +35,14 @@ RUN python3 -m compileall -q /opt/condorpool/condorpool_operator
 USER 65532:65532
 """
 """The code of another commit on the libraries of today."""
+
+
+def load_role_image(tag: str) -> str:
+    """Give the role image one more tag, put it into the nodes and return its name."""
+    image = f"{ROLE_REPOSITORY}:{tag}"
+    run([str(program("docker")), "tag", ROLE_IMAGE, image], seconds=20)
+    run(["python3", "-m", "devcluster", "load", image], seconds=120)
+    return image
 
 
 def build_wall(kubectl: Kubectl) -> None:
@@ -125,13 +134,13 @@ class Release:
         command = [str(program("helm")), "--namespace", self.namespace, *arguments]
         return run(command, stdin=stdin, seconds=OPERATOR_SECONDS + 30)
 
-    def apply(self, tree: Path, tag: str) -> int:
+    def apply(self, tree: Path, tag: str, role_tag: str = "dev") -> int:
         """Install or upgrade by the chart of a tree, wait until the operator is ready, and return the revision."""
         values: dict[str, Any] = {
             "watchNamespaces": [self.namespace],
             "crds": {"install": False},
             "image": {"repository": "condorpool/operator", "tag": tag},
-            "roleImage": {"repository": "condorpool/htcondor", "tag": "dev"},
+            "roleImage": {"repository": ROLE_REPOSITORY, "tag": role_tag},
         }
         arguments = ("upgrade", "--install", RELEASE, str(tree / CHART), "--values=-", "--wait")
         self.helm(*arguments, f"--timeout={OPERATOR_SECONDS:g}s", stdin=json.dumps(values))
