@@ -77,6 +77,19 @@ def test_a_running_job_outlives_the_submitter_killed_and_deleted(pool: Pool) -> 
     assert pool.submit(shell_job("true"), user="john").cluster > job.cluster
 
 
+def test_a_schedd_that_is_killed_remembers_a_job_that_has_just_begun(pool: Pool) -> None:
+    """The job takes over the claim and the shadow of another one, which HTCondor by itself writes down seconds later."""
+    pool.wait_condition("Ready", "True", BACK_SECONDS)
+    first = pool.submit(shell_job("sleep 15"), user="john")
+    first.wait_running()
+    second = pool.submit(shell_job("sleep 25; echo once"), user="john")
+    second.wait_event(EXECUTING, BACK_SECONDS)
+    pool.run(pool.submitter, "pkill", "-KILL", "-x", "condor_schedd")
+
+    second.wait_event(RECONNECTED, BACK_SECONDS)
+    assert second.wait_done(BACK_SECONDS) == "once\n"
+
+
 def test_without_a_manager_jobs_run_and_are_submitted_and_with_one_they_start_at_once(pool: Pool) -> None:
     pool.wait_condition("Ready", "True", BACK_SECONDS)
     job = pool.submit(shell_job("sleep 40; echo undisturbed"), user="john")
