@@ -71,24 +71,23 @@ lock: $(READY) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 --universal --extra dev pyproject.toml -o requirements/dev.txt
 
 ##@ Test
-.PHONY: test test-unit test-api test-e2e crash crash-sample
+.PHONY: test test-unit test-api test-e2e crash chaos
 test: lint type test-unit test-api test-e2e ## Everything, from a bare machine
 
 test-unit: $(READY) ## Unit tests: no cluster
 	@$(call with_binaries,helm kubectl) $(PYTEST) tests/unit
 
 test-api: $(READY) ## Tests on a real API server without nodes
-	@$(call with_binaries) $(PYTEST) tests/api --ignore=tests/api/crash
-
-# not in `make test` yet: it still finds faults, which docs/design/crash-table.md names
-crash-sample: $(READY) ## A seeded sample of make crash, in two minutes
-	@$(call with_binaries) $(PYTEST) tests/api/crash/test_sample.py
+	@$(call with_binaries) $(PYTEST) tests/api
 
 crash: $(READY) ## Kill the operator at every request it makes, and make every request fail; writes docs/design/crash-table.md
 	@$(call with_binaries) $(BIN)/python -m tests.api.crash $(if $(SHARE),--share $(SHARE)) $(if $(SCENARIO),"$(SCENARIO)")
 
 test-e2e: needs-ssh images ## Tests on the dev cluster with real HTCondor
-	@$(PYTHON) -m devcluster run -- $(PYTEST) tests/e2e
+	@$(PYTHON) -m devcluster run -- $(PYTEST) --durations=20 tests/e2e
+
+chaos: needs-ssh images ## Thousands of jobs while everything is killed, frozen or cut off at random; writes docs/design/chaos.md
+	@$(PYTHON) -m devcluster run -- $(BIN)/python -m tests.chaos $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED))
 
 ##@ Measure
 .PHONY: bench

@@ -7,16 +7,20 @@ import argparse
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 from tests.e2e.support import evidence, operator
 from tests.e2e.support.cluster import connect
 from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.manifests import namespace
+from tests.e2e.support.pool import Pool
 from tools.console import ROOT, Console, relative
 
 from . import machines
 from .judge import violations
 from .plan import GENTLE, MACHINES
+from .pool import NAME
 from .report import Figures, document
 from .run import Chaos, read_history
 
@@ -47,7 +51,9 @@ def main() -> int:
     if not arguments.deployed:
         operator.install(kubectl, ROOT)
     chaos = Chaos(arguments.jobs, arguments.seed, LONGEST_SECONDS, kinds, TORMENTORS, folder)
-    history, pool = chaos.play(kubectl, console.say)
+    pool = Pool(kubectl.in_namespace(f"e2e-chaos-{uuid.uuid4().hex[:5]}"), NAME)
+    kubectl.apply(namespace(pool.namespace))
+    history = chaos.play(kubectl, pool, console.say)
     found = violations(history)
     if found:
         console.say(f"daemons' logs in {evidence.collect(f'chaos-{arguments.seed}', kubectl, [pool.namespace])}")

@@ -7,8 +7,8 @@ from random import Random
 LONG_HOLD_SECONDS = 25.0
 """Less than the job lease, the 40 s after which a silent node is tainted, and the minute after which pool-init kills a hung daemon."""
 SHORT_HOLD_SECONDS = 3.0
-GAP_SECONDS = (2.0, 10.0)
-"""Between the end of a fault and the beginning of the next one of the same tormentor."""
+GAP_SECONDS = (2.0, 30.0)
+"""Between the end of a fault and the beginning of the next one of the same tormentor: jobs have to get somewhere meanwhile."""
 
 GENTLE: dict[str, int] = {
     "executor deleted": 3,

@@ -1,16 +1,14 @@
-"""A run of chaos from the empty namespace to the verdict; everything that is known of it is kept in one folder."""
+"""A run of chaos from the empty namespace to the history; everything that is known of it is kept in one folder."""
 
 import json
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.manifests import namespace
 from tests.e2e.support.neighbourhood import nodes
 from tests.e2e.support.pool import Pool
 from tests.e2e.support.waiting import NotYetError, wait_for
@@ -20,7 +18,7 @@ from .acts import Scene, acts
 from .history import History, read_events, read_outputs, read_runs
 from .ledger import Ledger, ledger
 from .plan import MACHINES, lengths
-from .pool import LEASE_SECONDS, NAME, USERS, objects
+from .pool import LEASE_SECONDS, USERS, objects
 from .torment import TROUBLE, Record, read_faults, torment
 from .users import User
 
@@ -52,10 +50,8 @@ class Chaos:
     tormentors: int
     folder: Path
 
-    def play(self, kubectl: Kubectl, say: Say) -> tuple[History, Pool]:
-        """Run it in a namespace of its own, which stays; return what is known at the end, and the pool, which is ready again."""
-        pool = Pool(kubectl.in_namespace(f"e2e-chaos-{uuid.uuid4().hex[:5]}"), NAME)
-        kubectl.apply(namespace(pool.namespace))
+    def play(self, kubectl: Kubectl, pool: Pool, say: Say) -> History:
+        """Run it with a pool that is not there yet, in an empty namespace; return what is known when the pool is ready again."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with ledger(next(iter(nodes(kubectl).values())), self.folder / LEDGER) as book:
             scene = Scene(kubectl, pool, book.place)
@@ -68,7 +64,7 @@ class Chaos:
             self._torment(scene, users, book, say)
             self._settle(kubectl, pool, say)
             self._collect(pool, users)
-        return read_history(self.folder), pool
+        return read_history(self.folder)
 
     def _users(self, pool: Pool, book: Ledger) -> list[User]:
         seconds = lengths(self.seed, self.jobs, self.longest)
