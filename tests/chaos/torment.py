@@ -21,6 +21,10 @@ TROUBLE = (KubectlError, AssertionError, NotYetError, subprocess.SubprocessError
 """What comes of asking a cluster whose parts are away."""
 
 
+class NotUndoneError(Exception):
+    """What was done could not be undone: the run ends."""
+
+
 class Record:
     """The list of faults, in memory and in a file: a line when one begins and another when it has ended."""
 
@@ -92,8 +96,6 @@ class Tormentor(threading.Thread):
         except NotYetError:
             return  # nothing to do it to
         except TROUBLE as error:
-            if isinstance(error, AssertionError) and str(error).startswith("waited"):
-                raise  # could not be undone
             self._record.end(self._record.begin(planned.kind, Act("unknown", lambda: None)), str(error)[:300])
 
     def _perform(self, planned: Planned, act: Act) -> None:
@@ -105,7 +107,10 @@ class Tormentor(threading.Thread):
             failed = str(error)[:300] or type(error).__name__
         if act.undo is not None:
             self.stopping.wait(planned.hold)
-            wait_for(f"{planned.kind} of {act.key} to be undone", lambda: _again(act.undo), UNDO_SECONDS)
+            try:
+                wait_for(f"{planned.kind} of {act.key} to be undone", lambda: _again(act.undo), UNDO_SECONDS)
+            except AssertionError as error:
+                raise NotUndoneError(str(error)) from error
         self._record.end(fault, failed)
 
 
