@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from .history import Run, read_runs
+from .history import read_runs
 
 SILENT_SECONDS = 600.0
 """After which a caller is given up: its executor is gone without a word."""
@@ -71,8 +71,3 @@ def ledger(node_address: str, path: Path) -> Iterator[Ledger]:
             yield server
         finally:
             server.shutdown()
-
-
-def runs_of(path: Path) -> list[Run]:
-    """Return the runs that a ledger tells of."""
-    return read_runs(path.read_text().splitlines())

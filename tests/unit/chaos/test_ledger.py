@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import job as program
+from tests.chaos.history import read_runs
 from tests.chaos.job import Teller, job_id
-from tests.chaos.ledger import ledger, runs_of
+from tests.chaos.ledger import ledger
 
 AD = 'MyType = "Job"\nProcId = 3\nClusterId = 12\nDAGManJobId = 9\n'
 
@@ -34,7 +35,7 @@ def test_a_job_tells_of_its_life_to_the_ledger_and_in_its_output(tmp_path: Path)
             check=True,
         )
         assert server.ended() == {"12.3"}
-    (run,) = runs_of(file)
+    (run,) = read_runs(file.read_text().splitlines())
     assert run.job == "12.3"
     assert run.ended
     assert run.last - run.began == pytest.approx(1.2, abs=0.5)
@@ -46,11 +47,11 @@ def test_what_a_ledger_did_not_hear_it_hears_later(tmp_path: Path) -> None:
     with ledger("127.0.0.1", file) as server:
         teller = Teller("1.0", ("127.0.0.1", _closed_port()))
         teller.say("begin")
-        assert runs_of(file) == []
+        assert read_runs(file.read_text().splitlines()) == []
         teller._address = server.place
         teller.say("end")
         assert teller.finish()
-    (run,) = runs_of(file)
+    (run,) = read_runs(file.read_text().splitlines())
     assert run.ended
     assert len(file.read_text().splitlines()) == 2
 
