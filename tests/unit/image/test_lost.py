@@ -1,3 +1,4 @@
+import json
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -15,6 +16,12 @@ CALLING = b"2027-01-15T08:00:00+0000 (7.1) (2532): Trying to reconnect to discon
 DEAD = f"gone 10.0.0.1 {NOW - 501} {NOW - 10} p-cpu-0 uid\n"
 
 
+def queued(started: object = NOW - 400, claim: object = CLAIM, proc: int = 1) -> str:
+    """Return what condor_q prints of a job, as HTCondor's writer of JSON puts it."""
+    ad = {"ClusterId": 7, "JobCurrentStartDate": started, "ProcId": proc, "PublicClaimId": claim}
+    return f"[\n{json.dumps(ad, indent=2)}\n]\n"
+
+
 class Submitter:
     """A schedd with one disconnected job, 7.1, and what pool-init does about it."""
 
@@ -22,7 +29,7 @@ class Submitter:
         self.now = 0.0
         self.ends = directory / "ends"
         self.notes = directory / "notes"
-        self.queue = f"7.1 {NOW - 400} {CLAIM}\n"
+        self.queue = queued()
         self.startds = ""
         self.process = "condor_shadow"
         self.killed: list[tuple[int, int]] = []
@@ -164,7 +171,7 @@ def test_a_shadow_may_find_its_starter_while_the_collector_is_asked(submitter: S
 def test_the_shadow_of_an_earlier_run_is_let_be(submitter: Submitter) -> None:
     """It may serve another job by now, on a claim that lives."""
     submitter.watch.note(CALLING)
-    submitter.queue = f"7.1 {NOW + 20} {CLAIM}\n"
+    submitter.queue = queued(NOW + 20)
     submitter.ends.write_text(DEAD)
     submitter.pass_time(25)
     assert submitter.killed == []
@@ -190,9 +197,47 @@ def test_lines_of_any_kind_are_passed_on(submitter: Submitter, line: bytes) -> N
 
 
 def test_parsers_leave_out_what_they_do_not_know() -> None:
-    assert parse_queue("undefined\n7.1 x <1>\n7.1 5 undefined\n") == []
     assert parse_ends("gone\n\n# gone a b\n") == []
     assert parse_successors("<1> undefined undefined\n") == []
+
+
+@pytest.mark.parametrize("text", ["", "-- Failed to fetch ads", "[\n{", "[\n{" + '"a": {' * 100_000])
+def test_no_answer_is_no_job(text: str) -> None:
+    assert parse_queue(text) == []
+
+
+def test_jobs_are_read_behind_complaints() -> None:
+    text = "WARNING: [config]\n" + queued()[:-3] + ",\n" + queued(proc=2)[2:]
+    assert [(job.name, job.started, job.address, job.born) for job in parse_queue(text)] == [
+        ("7.1", NOW - 400, "10.0.0.1", NOW - 500),
+        ("7.2", NOW - 400, "10.0.0.1", NOW - 500),
+    ]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        None,
+        5,
+        "/Expr(strcat(a, b))/",
+        f"{CLAIM}\n8.0 {NOW - 400} {CLAIM}",
+        CLAIM.replace("10.0.0.1", '10.0.0.1|.*", "x"'),
+        CLAIM.replace("10.0.0.1", "10.0.0.1|10.0.0.2"),
+        CLAIM.replace("10.0.0.1", ".*"),
+        CLAIM.replace("#2#", "# #"),
+        CLAIM.replace("#2#", "#é#"),
+        CLAIM.replace(str(NOW - 500), "x"),
+    ],
+)
+def test_a_claim_of_a_users_own_making_concerns_no_job(submitter: Submitter, claim: object) -> None:
+    """Nor does it get into the question to the collector."""
+    submitter.queue = queued(claim=claim)
+    submitter.ends.write_text(DEAD)
+    submitter.watch.note(CALLING)
+    submitter.watch.note(CALLING.replace(b"(7.1)", b"(8.0)"))
+    submitter.pass_time(25)
+    assert submitter.killed == []
+    assert "condor_status" not in submitter.asked
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ A job is given back only if its own shadow has lost the connection to its starte
 which has it from Kubernetes, or by a newer startd in the same container, as condor_master kills the starters of a dead one.
 """
 
+import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,11 +27,13 @@ SUCCESSOR = 2
 
 LOST = b": Trying to reconnect to disconnected job"
 FOUND = b": Reconnect SUCCESS"
+# a user may write what he likes into his jobs, PublicClaimId too: only JSON keeps it within its job (%V escapes no line break)
+CALLS = "JobStatus == 2 && JobCurrentReconnectAttempt > 0 && isInteger(JobCurrentStartDate) && isString(PublicClaimId)"
 QUEUE = (
-    *("condor_q", "-allusers", "-constraint", "JobStatus == 2 && JobCurrentReconnectAttempt > 0"),
-    *("-format", "%d.", "ClusterId", "-format", "%d ", "ProcId", "-format", "%d ", "JobCurrentStartDate"),
-    *("-format", "%s\n", "PublicClaimId"),
+    *("condor_q", "-allusers", "-json", "-constraint", CALLS),
+    *("-attributes", "ClusterId,ProcId,JobCurrentStartDate,PublicClaimId"),
 )
+CLAIM = re.compile(r"<((?:[0-9]{1,3}\.){3}[0-9]{1,3}):[!-=?-~]*>#([0-9]{1,10})#[!-~]*")
 
 Finished = Callable[[int, str], None]
 
@@ -48,17 +52,20 @@ class Job:
 
 
 def parse_queue(text: str) -> list[Job]:
-    """Jobs from lines "7.1 1795582583 <10.0.0.1:9618?...>#1795582582#59#..."; what is no such line is left out."""
+    """Jobs from the answer to QUEUE, whose claims read "<10.0.0.1:9618?...>#1795582582#59#..."; one of another make is left out.
+
+    Complaints may stand before the answer, which is empty where there is no job.
+    """
+    try:
+        ads, _ = json.JSONDecoder().raw_decode(text, text.index("[\n{"))
+    except (ValueError, RecursionError):
+        return []
     jobs = []
-    for line in text.splitlines():
-        fields = line.split()
-        if len(fields) != 3:
-            continue
-        name, started, claim = fields
-        where, _, rest = claim.partition(">#")
-        address, born = where[1:].partition(":")[0], rest.partition("#")[0]
-        if started.isdecimal() and born.isdecimal() and address:
-            jobs.append(Job(name, int(started), claim.removesuffix("..."), address, int(born)))
+    for ad in ads:
+        started, claim = ad.get("JobCurrentStartDate"), CLAIM.fullmatch(str(ad.get("PublicClaimId")))
+        if isinstance(started, int) and claim is not None:
+            name = f"{ad['ClusterId']}.{ad['ProcId']}"
+            jobs.append(Job(name, started, claim[0].removesuffix("..."), claim[1], int(claim[2])))
     return jobs
 
 
