@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from .api.status import Reason
+from .naming import CONDOR_CONTAINER
 
 FILE = ".ends"
 """Key in the submitter's ConfigMap; HTCondor reads no file whose name begins with a dot."""
@@ -76,9 +77,10 @@ class Life:
 
 
 def life_of(pod: Obj) -> Life:
-    """Return what an executor's pod tells of its one container."""
+    """Return what an executor's pod tells of HTCondor's container."""
     meta, status = pod["metadata"], pod.get("status") or {}
-    container: Obj = (status.get("containerStatuses") or ({},))[0]
+    named: Mapping[str, Obj] = {one["name"]: one for one in status.get("containerStatuses") or ()}
+    container = named.get(CONDOR_CONTAINER, {})
     state, last = container.get("state") or {}, container.get("lastState") or {}
     found = [_ended(one["terminated"]) for one in (last, state) if one.get("terminated")]
     ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or ())

@@ -13,6 +13,8 @@ MONITOR, DRAIN = "monitor", "drain"
 TOKEN_ROLES = (SUBMITTER, EXECUTOR, MONITOR, DRAIN)
 """Those that have a token; the manager's daemons need none."""
 
+CONDOR_CONTAINER = "condor"
+"""HTCondor's container in every pod; whatever else is in a pod may be injected."""
 CONDOR_PORT = 9618
 AGENT_PORT = 9619
 SSH_PORT = 22

@@ -8,8 +8,8 @@ from ..api.placement import Placement, Resources
 from ..api.v1alpha1 import Storage
 from .context import Context
 
-CONDOR, AGENT, SSHD = "condor", "agent", "sshd"
-"""Names of containers."""
+AGENT, SSHD = "agent", "sshd"
+"""Names of containers, beside HTCondor's."""
 SECRET_MODE = 0o600
 FAULTS = "/run/condor/faults"
 """Where pool-init writes what is wrong with its pod (docs/design/image-contract.md, Probes)."""
@@ -53,7 +53,7 @@ def container(
 ) -> dict[str, Any]:
     """Return a container of the role image; mounts map a path to a volume's name, or to a whole mount without its path."""
     return {
-        "name": SSHD if role == SSHD else CONDOR,
+        "name": SSHD if role == SSHD else naming.CONDOR_CONTAINER,
         "image": context.image,
         "imagePullPolicy": context.pool.spec.image.pull_policy or context.settings.image_pull_policy,
         "args": [role],

@@ -73,7 +73,7 @@ class World(RuleBasedStateMachine):
 
     def life(self, uid: str) -> Life:
         containers = self.pods[uid]
-        status: dict[str, Any] = {"state": containers[-1].state}
+        status: dict[str, Any] = {"name": "condor", "state": containers[-1].state}
         if len(containers) > 1:
             status["lastState"] = containers[-2].state
         ready = [{"type": "Ready", "status": "True"}]
@@ -324,9 +324,20 @@ def test_a_container_of_which_the_kubelet_knows_nothing_proves_nothing() -> None
     unknown = {
         "terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None, "finishedAt": None}
     }
-    pod = {"metadata": {"uid": "u1", "name": "p"}, "status": {"containerStatuses": [{"state": unknown}]}}
+    pod = {
+        "metadata": {"uid": "u1", "name": "p"},
+        "status": {"containerStatuses": [{"name": "condor", "state": unknown}]},
+    }
     assert life_of(pod).ended == ()
     assert life_of({"metadata": {"uid": "u1", "name": "p"}}).run() is None
+
+
+def test_the_end_of_an_injected_container_is_none_of_the_executors() -> None:
+    sidecar = {"terminated": {"exitCode": 1, "startedAt": stamp(NOW - 9), "finishedAt": stamp(NOW)}}
+    running = {"running": {"startedAt": stamp(RUN.since)}}
+    statuses = [{"name": "aaa", "state": sidecar}, {"name": "condor", "state": running}]
+    life = life_of({"metadata": {"uid": "u1", "name": "p"}, "status": {"containerStatuses": statuses}})
+    assert (life.running, life.ended) == (RUN.since, ())
 
 
 @pytest.mark.parametrize(

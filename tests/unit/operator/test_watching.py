@@ -136,7 +136,7 @@ async def test_the_last_words_of_an_executor_are_kept(monkeypatch: pytest.Monkey
         meta = change(version, f"demo-{component}-0", "demo") | {"uid": component}
         meta["labels"][COMPONENT] = component
         ready = [{"type": "Ready", "status": "True"}]
-        status = {"podIP": "10.0.0.1", "containerStatuses": [{"state": state}], "conditions": ready}
+        status = {"podIP": "10.0.0.1", "containerStatuses": [{"name": "condor", "state": state}], "conditions": ready}
         return {"metadata": meta, "spec": {"nodeName": "n1"}, "status": status}
 
     ledger = Ledger()
