@@ -10,11 +10,13 @@ class ApiError(Exception):
     The text is the server's own message, without request or response bodies: those can hold secrets.
     """
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, about: tuple[str, str] = ("", "")) -> None:
         super().__init__(f"{status} {reason}: {message}" if status else message)
         self.status = status
         self.reason = reason
         self.message = message
+        self.about = about
+        """Plural kind and name of the object, where the API server names it."""
 
     @property
     def retryable(self) -> bool:

@@ -52,11 +52,14 @@ class Kube:
         await self._client.close()
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any] | None:
-        """Return an object, or None where there is none."""
+        """Return an object, or None where the API server says so of this very object.
+
+        A 404 of anything between, or of a server that does not serve the kind for a moment, is ApiError as any refusal.
+        """
         try:
             return await self._json("GET", kind.path(namespace, name))
         except ApiError as error:
-            if error.status == 404:
+            if error.status == 404 and error.reason == "NotFound" and error.about == (kind.plural, name):
                 return None
             raise
 
@@ -291,11 +294,14 @@ async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
         status = orjson.loads(await asyncio.wait_for(response.read(), 5))
     except (aiohttp.ClientError, TimeoutError, ValueError):
         status = {}
-    return _status_error({"code": response.status, "reason": response.reason, **status})
+    known = status if isinstance(status, dict) else {}
+    return _status_error({"reason": response.reason, **known, "code": response.status})
 
 
 def _status_error(status: Mapping[str, Any]) -> ApiError:
-    causes = (status.get("details") or {}).get("causes") or ()
+    details = status.get("details") or {}
+    causes = details.get("causes") or ()
     ending = any(cause.get("reason") == NAMESPACE_TERMINATING for cause in causes)
     reason = NAMESPACE_TERMINATING if ending else str(status.get("reason"))
-    return ApiError(int(status["code"]), reason, str(status.get("message") or reason))
+    about = (str(details.get("kind")), str(details.get("name"))) if status.get("kind") == "Status" else ("", "")
+    return ApiError(int(status["code"]), reason, str(status.get("message") or reason), about)

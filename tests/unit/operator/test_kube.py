@@ -7,7 +7,7 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
 from condorpool_operator.errors import ApiError
-from condorpool_operator.kinds import CALICO_POLICY, CONFIG_MAP, Kind
+from condorpool_operator.kinds import CALICO_POLICY, CONFIG_MAP, NODE, Kind
 from condorpool_operator.kube import Kube
 
 NOT_FOUND = {"kind": "Status", "code": 404, "reason": "NotFound", "message": "not found"}
@@ -92,6 +92,29 @@ async def test_the_end_of_a_namespace_is_known_by_its_cause() -> None:
     with pytest.raises(ApiError) as caught:
         await mine.apply(obj(CONFIG_MAP))
     assert caught.value.reason == "NamespaceTerminating"
+
+
+async def test_what_the_api_server_does_not_find_is_not_there() -> None:
+    mine, _ = kube(Answer(404, NOT_FOUND | {"details": {"name": "n1", "kind": "nodes"}}))
+    assert await mine.get(NODE, None, "n1") is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "404 page not found",
+        [],
+        {"reason": "NotFound", "details": {"name": "n1", "kind": "nodes"}},
+        NOT_FOUND,
+        NOT_FOUND | {"details": {"name": "n2", "kind": "nodes"}},
+        NOT_FOUND | {"details": {"name": "n1", "kind": "pods"}},
+        NOT_FOUND | {"reason": "Unknown", "details": {"name": "n1", "kind": "nodes"}},
+    ],
+)
+async def test_a_404_of_anything_else_says_nothing_about_an_object(body: Any) -> None:
+    mine, _ = kube(Answer(404, body))
+    with pytest.raises(ApiError, match="404"):
+        await mine.get(NODE, None, "n1")
 
 
 async def test_an_object_that_is_gone_is_deleted() -> None:
