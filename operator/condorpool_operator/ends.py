@@ -56,9 +56,10 @@ class End:
 
 @dataclass(frozen=True)
 class Life:
-    """What one look at an executor's pod tells: the run that goes on, whether its pod is well, and the runs that the kubelet has seen end.
+    """What one look at an executor's pod tells: the run that goes on, and the runs that the kubelet has seen end.
 
-    Those are (since, until, exit code); `address` is the pod's now, which is another after its sandbox was made anew.
+    Those are (since, until, exit code); `ending` is a pod that was told to end; `address` is the pod's now, which is another after its
+    sandbox was made anew.
     """
 
     uid: str
@@ -66,8 +67,14 @@ class Life:
     node: str
     address: str
     running: int | None
-    well: bool
+    ready: bool
     ended: tuple[tuple[int, int, int], ...]
+    ending: bool = False
+
+    @property
+    def well(self) -> bool:
+        """Return whether there is no reason to doubt that the run goes on."""
+        return self.ready and not self.ending
 
     def run(self) -> Run | None:
         """Return the run that goes on as far as is known."""
@@ -90,8 +97,9 @@ def life_of(pod: Obj) -> Life:
         node=(pod.get("spec") or {}).get("nodeName") or "",
         address=status.get("podIP") or "",
         running=_seconds((state.get("running") or {}).get("startedAt")),
-        well=ready and "deletionTimestamp" not in meta,
+        ready=ready,
         ended=tuple(one for one in found if one is not None),
+        ending="deletionTimestamp" in meta,
     )
 
 
@@ -180,7 +188,7 @@ class _Known:
     """A run that goes on as far as is known.
 
     Its address was its pod's until `held` for sure: it may be another's as soon as the pod is deleted. One that was never ready has no
-    job, and a crash loop tells nothing.
+    job, and a crash loop tells nothing; of one that was told to end before anybody looked it is not known, and jobs are presumed.
     """
 
     run: Run
@@ -211,9 +219,9 @@ class Ledger:
         if current is None:
             return
         if known is None or known.run != current:
-            known = _Known(current, current.since, served=False)
+            known = _Known(current, current.since, served=known is None and life.ending)
         if current == life.run():
-            known = _Known(current, max(known.held, at), known.served or life.well)
+            known = _Known(current, max(known.held, at), known.served or life.ready)
         runs[life.uid] = known
         if known.served and not life.well:
             self._unwell[life.uid] = current.node

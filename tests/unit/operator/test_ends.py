@@ -220,9 +220,13 @@ RUN = Run("u1", NOW - 500, "demo-cpu-0", "n1", "10.0.0.1")
 
 
 def life(
-    running: int | None = RUN.since, *ended: tuple[int, int, int], well: bool = True, address: str = RUN.address
+    running: int | None = RUN.since,
+    *ended: tuple[int, int, int],
+    ready: bool = True,
+    ending: bool = False,
+    address: str = RUN.address,
 ) -> Life:
-    return Life(RUN.uid, RUN.pod, RUN.node, address, running, well, ended)
+    return Life(RUN.uid, RUN.pod, RUN.node, address, running, ready, ended, ending)
 
 
 def told(ledger: Ledger, before: str = "") -> list[End]:
@@ -274,11 +278,11 @@ def test_the_end_of_a_node_takes_its_executors_along(ledger: Ledger) -> None:
 
 def test_only_nodes_of_executors_that_are_not_well_are_in_doubt(ledger: Ledger) -> None:
     assert ledger.doubtful() == set()
-    ledger.seen(POOL, life(well=False))
+    ledger.seen(POOL, life(ready=False))
     assert ledger.doubtful() == {"n1"}
     ledger.listed(POOL, [life()], NOW)
     assert ledger.doubtful() == set()
-    ledger.seen(POOL, life(well=False))
+    ledger.seen(POOL, life(ready=False))
     ledger.listed(POOL, [], NOW)
     assert ledger.doubtful() == set()
 
@@ -287,11 +291,28 @@ def test_an_executor_that_was_never_ready_has_no_job_to_lose() -> None:
     """Nor does a crash loop cost a write for each of its turns."""
     ledger = Ledger()
     for began in range(NOW - 90, NOW, 10):
-        ledger.listed(POOL, [life(began, (began - 10, began - 5, 1), well=False)], began)
-    ledger.deleted(POOL, life(NOW - 10, well=False))
+        ledger.listed(POOL, [life(began, (began - 10, began - 5, 1), ready=False)], began)
+    ledger.deleted(POOL, life(NOW - 10, ready=False))
     assert ledger.node_gone("n1") == set()
     assert told(ledger) == []
     assert ledger.doubtful() == set()
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_one_that_was_told_to_end_before_the_operator_looked_may_have_jobs(ready: bool) -> None:
+    ledger = Ledger()
+    ledger.listed(POOL, [life(ready=ready, ending=True)], NOW - 9)
+    assert ledger.doubtful() == {"n1"}
+    ledger.deleted(POOL, life(None, (RUN.since, NOW - 5, 137), ready=False, ending=True))
+    assert told(ledger) == [End(RUN, NOW - 6, GONE)]
+
+
+def test_a_crash_loop_is_told_to_end_without_a_word() -> None:
+    ledger = Ledger()
+    ledger.listed(POOL, [life(ready=False)], NOW - 9)
+    ledger.seen(POOL, life(ready=False, ending=True))
+    ledger.deleted(POOL, life(None, (RUN.since, NOW - 5, 137), ready=False, ending=True))
+    assert told(ledger) == []
 
 
 def test_a_pool_that_is_gone_is_forgotten(ledger: Ledger) -> None:

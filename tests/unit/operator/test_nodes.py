@@ -52,7 +52,7 @@ async def run(monkeypatch: pytest.MonkeyPatch, server: Server, *changes: Any, we
     monkeypatch.setattr(nodes, "PAUSE_SECONDS", 0.001)
     ledger = Ledger()
     named: set[Any] = set()
-    ledger.seen(POOL, Life("u1", "demo-cpu-0", node, "10.0.0.1", 5, well=True, ended=()))
+    ledger.seen(POOL, Life("u1", "demo-cpu-0", node, "10.0.0.1", 5, ready=True, ended=()))
     ledger.seen(POOL, Life("u1", "demo-cpu-0", node, "10.0.0.1", 5, well, ()))
     task = asyncio.create_task(NodeWatch(cast("Kube", server), ledger, named.add).run())
     for change in changes:
