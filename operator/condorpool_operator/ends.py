@@ -18,6 +18,8 @@ FILE = ".ends"
 """Key in the submitter's ConfigMap; HTCondor reads no file whose name begins with a dot."""
 KEPT_SECONDS = 2400
 """For which an end is told: the jobs' leases (JOB_DEFAULT_LEASE_DURATION) are over before."""
+MISSED_SECONDS = 60
+"""After which a watch has brought the deletion of a pod that a list does not show, or never will."""
 MOST = 1000
 """Ends that are told at a time, the newest; some 100 bytes each."""
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
@@ -194,6 +196,8 @@ class _Known:
     run: Run
     held: int
     served: bool
+    missing: int | None = None
+    """When the first list was asked for that did not show its pod."""
 
 
 class Ledger:
@@ -220,6 +224,7 @@ class Ledger:
             return
         if known is None or known.run != current:
             known = _Known(current, current.since, served=known is None and life.ending)
+        known = replace(known, missing=None)
         if current == life.run():
             known = _Known(current, max(known.held, at), known.served or life.ready)
         runs[life.uid] = known
@@ -237,13 +242,18 @@ class Ledger:
     def listed(self, pool: PoolKey, lives: Iterable[Life], at: int) -> None:
         """Take a list of a pool's pods that was asked for at that time.
 
-        Runs of pods that it does not show are forgotten, as their deletion may have been missed.
+        A list may overtake the watch, whose last words of a pod are worth waiting for. Runs of pods that a list a minute later does not
+        show either are forgotten, as their deletion was missed.
         """
         present = {life.uid: life for life in lives}
         runs = self._runs.setdefault(pool, {})
         for uid in runs.keys() - present.keys():
-            del runs[uid]
-            self._unwell.pop(uid, None)
+            missing = runs[uid].missing
+            if missing is None:
+                runs[uid] = replace(runs[uid], missing=at)
+            elif at >= missing + MISSED_SECONDS:
+                del runs[uid]
+                self._unwell.pop(uid, None)
         for life in present.values():
             self.seen(pool, life, at)
 

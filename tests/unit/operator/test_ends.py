@@ -12,6 +12,7 @@ from condorpool_operator.ends import (
     GONE,
     KEPT_SECONDS,
     LOST,
+    MISSED_SECONDS,
     MOST,
     OUT_OF_SERVICE,
     End,
@@ -284,7 +285,23 @@ def test_only_nodes_of_executors_that_are_not_well_are_in_doubt(ledger: Ledger) 
     assert ledger.doubtful() == set()
     ledger.seen(POOL, life(ready=False))
     ledger.listed(POOL, [], NOW)
+    ledger.listed(POOL, [], NOW + MISSED_SECONDS)
     assert ledger.doubtful() == set()
+    assert not ledger.hosts("n1")
+
+
+def test_a_list_that_overtakes_the_watch_hides_no_end(ledger: Ledger) -> None:
+    ledger.listed(POOL, [], NOW - 4)
+    ledger.listed(POOL, [], NOW - 4 + MISSED_SECONDS - 1)
+    ledger.deleted(POOL, life(None, (RUN.since, NOW - 5, 137), ready=False, ending=True))
+    assert told(ledger) == [End(RUN, NOW - 6, GONE)]
+
+
+def test_one_that_is_seen_again_is_not_missing(ledger: Ledger) -> None:
+    ledger.listed(POOL, [], NOW - 4)
+    ledger.seen(POOL, life())
+    ledger.listed(POOL, [], NOW + MISSED_SECONDS)
+    assert ledger.hosts("n1")
 
 
 def test_an_executor_that_was_never_ready_has_no_job_to_lose() -> None:
