@@ -6,8 +6,9 @@ A field selector leaves all other nodes out, so nothing of their heartbeats is e
 import asyncio
 import logging
 from collections.abc import Callable
+from time import monotonic
 
-from .errors import ApiError
+from .errors import DOUBT_SECONDS, ApiError
 from .kinds import NODE
 from .kube import Kube
 
@@ -27,9 +28,10 @@ class Cordons:
         self._changed = changed
         self.nodes: frozenset[str] | None = frozenset()
         """Names of the nodes; None while they are to be followed and not known yet."""
+        self._forbidden_since: float | None = None
 
     async def run(self) -> None:
-        """Follow the nodes for ever; without the right to do so none counts as cordoned."""
+        """Follow the nodes for ever; where the right to do so stays away none counts as cordoned."""
         self.nodes = None
         failures = 0
         while True:
@@ -40,9 +42,17 @@ class Cordons:
                 failures += 1
                 if failures == 1:
                     logger.warning("cordons are not followed: %s; trying again", error)
-                if error.status == 403:
-                    self._take(frozenset())
+                self._doubt(error)
             await asyncio.sleep(min(PAUSE_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS))
+
+    def _doubt(self, error: ApiError) -> None:
+        """Keep what is known through a failure, unless it is that the right is missing, and has been for a while."""
+        if error.status != 403:
+            self._forbidden_since = None
+        elif self._forbidden_since is None:
+            self._forbidden_since = monotonic()
+        elif monotonic() >= self._forbidden_since + DOUBT_SECONDS:
+            self._take(frozenset())
 
     async def _follow(self) -> None:
         """List, and again at each change, until a watch ends."""
@@ -53,7 +63,9 @@ class Cordons:
                 await self._list()
 
     async def _list(self) -> None:
-        self._take(frozenset([meta["name"] async for meta in self._kube.list_metadata(NODE, None, "", CORDONED)]))
+        nodes = frozenset([meta["name"] async for meta in self._kube.list_metadata(NODE, None, "", CORDONED)])
+        self._forbidden_since = None
+        self._take(nodes)
 
     def _take(self, cordoned: frozenset[str]) -> None:
         if cordoned != self.nodes:

@@ -2,6 +2,8 @@
 
 NAMESPACE_TERMINATING = "NamespaceTerminating"
 """Reason of a refusal to create something in a namespace that is being deleted."""
+DOUBT_SECONDS = 10.0
+"""For which a right must be missing before it is believed: an API server that has just started knows no rights for a moment."""
 
 
 class ApiError(Exception):

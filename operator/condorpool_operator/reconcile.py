@@ -26,7 +26,7 @@ from .diagnosis import diagnose
 from .discovery import CalicoApi
 from .drains import Plan, plan_group
 from .ends import FILE, Ledger, events_of
-from .errors import ApiError, PoolInvalidError
+from .errors import DOUBT_SECONDS, ApiError, PoolInvalidError
 from .kinds import CONDOR_POOL, CONFIG_MAP, POD, STATEFUL_SET
 from .kube import Kube
 from .minting import complete_credentials
@@ -55,8 +55,6 @@ UNCHECKED_RETRY_SECONDS = 5.0
 """Until the next try to have a configuration checked."""
 ORDER_SECONDS = 3.0
 """Until an order to the agent is given again, if by then it does not show."""
-DOUBT_SECONDS = 10.0
-"""For which a right must be missing before it is told: an API server that has just started knows no rights for a moment."""
 
 
 class Reconciler:

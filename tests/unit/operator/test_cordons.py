@@ -13,6 +13,7 @@ from condorpool_operator.kinds import NODE, Kind
 from condorpool_operator.kube import Kube
 
 Answer = set[str] | ApiError
+FORBIDDEN = ApiError(403, "Forbidden", "no")
 
 
 class Server:
@@ -53,7 +54,9 @@ class Server:
         ([set(), {"a"}, {"a"}, {"a", "b"}, set()], [set(), {"a"}, {"a", "b"}, set()]),
         ([{"a"}, ApiError(500, "", "oops"), {"a"}], [{"a"}]),
         ([ApiError(0, "", "no answer"), {"a"}], [{"a"}]),
-        ([{"a"}, ApiError(403, "Forbidden", "no"), set()], [{"a"}, set()]),
+        ([{"a"}, FORBIDDEN, {"a"}], [{"a"}]),
+        ([{"a"}, FORBIDDEN, FORBIDDEN, FORBIDDEN, {"a"}], [{"a"}]),
+        ([FORBIDDEN, {"a"}], [{"a"}]),
     ],
 )
 async def test_each_change_is_told_once(
@@ -68,6 +71,20 @@ async def test_each_change_is_told_once(
     await asyncio.wait_for(server.ended.wait(), 5)
     task.cancel()
     assert [None if one is None else set(one) for one in told] == expected
+
+
+@pytest.mark.parametrize("known", [[], [{"a"}]])
+async def test_a_right_that_stays_away_is_none(known: list[set[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cordons, "PAUSE_SECONDS", 0.0)
+    clock = iter(range(0, 100, 4))
+    monkeypatch.setattr(cordons, "monotonic", lambda: next(clock))
+    told: list[frozenset[str] | None] = []
+    server = Server(*known, *[FORBIDDEN] * 3, ApiError(500, "", "oops"), *[FORBIDDEN] * 4, {"b"})
+    followed = Cordons(cast("Kube", server), lambda: told.append(followed.nodes))
+    task = asyncio.create_task(followed.run())
+    await asyncio.wait_for(server.ended.wait(), 5)
+    task.cancel()
+    assert told == [*map(frozenset, known), frozenset(), {"b"}]
 
 
 async def test_before_the_first_clear_answer_nothing_is_known() -> None:
