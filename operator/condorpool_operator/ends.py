@@ -211,6 +211,7 @@ class Ledger:
         self._news: dict[PoolKey, dict[tuple[str, int], End]] = {}
         self._lost: dict[PoolKey, tuple[End, ...]] = {}
         self._unwell: dict[str, str] = {}
+        self._announced: dict[PoolKey, str] = {}
 
     def seen(self, pool: PoolKey, life: Life, at: int = 0) -> None:
         """Take what a look at a pod tells, which saw it at that time or later (0: some time)."""
@@ -260,6 +261,7 @@ class Ledger:
     def due(self, pool: PoolKey, told: str, now: int) -> str:
         """Return the file that ought to be told where this one is."""
         known = list(read(told))
+        self._announced.setdefault(pool, text_of(end for end in known if end.word == GONE))
         news = self._news.setdefault(pool, {})
         for key, end in list(news.items()):
             if end in known or end.last <= now - KEPT_SECONDS:
@@ -268,8 +270,17 @@ class Ledger:
         self._lost[pool] = tuple(end for end in ends if end.word == LOST)
         return text_of(ends)
 
+    def announced(self, pool: PoolKey) -> str:
+        """Return of which ends events were recorded; a new process takes a loss, which asks for a person, for one that was not."""
+        return self._announced.get(pool, "")
+
+    def announce(self, pool: PoolKey, told: str) -> None:
+        """Note that events were recorded of all that is told."""
+        self._announced[pool] = told
+
     def forget(self, pool: PoolKey) -> None:
         """Drop a pool."""
+        self._announced.pop(pool, None)
         for uid in self._runs.pop(pool, {}):
             self._unwell.pop(uid, None)
         self._news.pop(pool, None)

@@ -150,11 +150,12 @@ class Reconciler:
         plans = _plans(context, children, sight, self._cordons.nodes)
         sizes = {name: plan.replicas for name, plan in plans.items()}
         context = replace(context, replicas=sizes)
-        told = self._told(context.names, children)
         more, later = await self._converge(context, children, plans, complete=not problems)
         problems += more
-        for kind, reason, message in events_of(told, self._told(context.names, children)):
+        told = self._told(context.names, children)
+        for kind, reason, message in events_of(self._ledger.announced((namespace, name)), told):
             await self._tell(obj, kind, reason, message)
+        self._ledger.announce((namespace, name), told)
         if any(problem.condition is ConditionType.NETWORK_POLICY_ENFORCED for problem in problems):
             await self._look_at_calico()
         problems += self._not_as_asked(pool)

@@ -117,6 +117,8 @@ def test_a_pod_deleted_by_force_is_lost_until_its_node_goes(
     operator.start()
     look_again(cluster, "restarted")
     assert [line[0] for line in told(cluster)] == ["lost"]
+    again = "the event once more, as the former operator may not have come to it"
+    eventually(lambda: [reason for reason, _ in cluster.events()].count("ExecutorLost") == 2, again)
     cluster.kubectl("delete", "node", node)
     words(cluster, "gone")
     eventually(lambda: "ExecutorGone" in [reason for reason, _ in cluster.events()], "the event")

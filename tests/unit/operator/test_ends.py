@@ -1,5 +1,6 @@
 """An executor is never called gone while it could run, whatever is seen of it and in whatever order."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -391,6 +392,22 @@ def test_a_node_is_gone_by_its_object_or_by_the_word_of_its_administrator(
     node: dict[str, Any] | None, gone: bool
 ) -> None:
     assert is_gone(node) is gone
+
+
+def test_an_event_is_due_until_it_was_recorded(ledger: Ledger) -> None:
+    """Of what a former process left, a loss is due again: it may not have come to its event."""
+    gone, lost = End(replace(RUN, uid="u2"), NOW - 9, GONE), End(RUN, NOW - 9, LOST)
+    ledger.deleted(POOL, life())
+    written = ledger.due(POOL, "", NOW)
+    for _ in range(2):
+        ledger.due(POOL, written, NOW)
+        assert [reason for _, reason, _ in events_of(ledger.announced(POOL), written)] == ["ExecutorLost"]
+    ledger.announce(POOL, written)
+    ledger.due(POOL, written, NOW)
+    assert list(events_of(ledger.announced(POOL), written)) == []
+    later = Ledger()
+    both = later.due(POOL, text_of([gone, lost]), NOW)
+    assert [reason for _, reason, _ in events_of(later.announced(POOL), both)] == ["ExecutorLost"]
 
 
 def test_each_executor_is_told_once() -> None:
