@@ -5,7 +5,7 @@ A field selector leaves all other nodes out, so nothing of their heartbeats is e
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from time import monotonic
 
 from .errors import DOUBT_SECONDS, ApiError
@@ -23,7 +23,8 @@ LONGEST_PAUSE_SECONDS = 60.0
 class Cordons:
     """The cordoned nodes by the last clear answer."""
 
-    def __init__(self, kube: Kube, changed: Callable[[], None]) -> None:
+    def __init__(self, kube: Kube, changed: Callable[[Set[str] | None], None]) -> None:
+        """Take what is called with the nodes that were cordoned or uncordoned, None where it is not known which."""
         self._kube = kube
         self._changed = changed
         self.nodes: frozenset[str] | None = frozenset()
@@ -69,5 +70,6 @@ class Cordons:
 
     def _take(self, cordoned: frozenset[str]) -> None:
         if cordoned != self.nodes:
+            changed = None if self.nodes is None else cordoned ^ self.nodes
             self.nodes = cordoned
-            self._changed()
+            self._changed(changed)

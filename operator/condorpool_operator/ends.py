@@ -6,7 +6,7 @@ was deleted by force, proves nothing: the jobs may still run. Jobs of a run that
 reads what is written here (docs/design/image-contract.md).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -295,6 +295,10 @@ class Ledger:
         return node in self.doubtful() or any(
             known.run.node == node for runs in self._runs.values() for known in runs.values()
         )
+
+    def pools_on(self, nodes: Set[str]) -> set[PoolKey]:
+        """Return the pools with a run on one of these nodes."""
+        return {pool for pool, runs in self._runs.items() if any(one.run.node in nodes for one in runs.values())}
 
     def node_gone(self, node: str) -> set[PoolKey]:
         """Take the end of a node; return the pools whose runs it takes along."""

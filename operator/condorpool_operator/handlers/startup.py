@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Set
 from typing import Any
 
 import kopf
@@ -42,7 +43,15 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     watches = Watches(kube, references, ledger, calico, queue.add, queue.resync)
     memo.agents = AgentClient()
     poller = Poller(memo.agents, queue.add)
-    cordons = Cordons(kube, queue.resync)
+
+    def look(nodes: Set[str] | None) -> None:
+        """Look at the pools with executors on these nodes; what is not running yet is looked at when it does."""
+        if nodes is None:
+            queue.resync()
+        for pool in ledger.pools_on(nodes or frozenset()):
+            queue.add(pool)
+
+    cordons = Cordons(kube, look)
     reconciler = Reconciler(kube, own, references, ledger, calico, memo.agents, poller, cordons)
     memo.queue, memo.reconciler = queue, reconciler
     work = {f"worker {number}": queue.work(reconciler) for number in range(own.workers)}

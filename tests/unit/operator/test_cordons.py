@@ -1,7 +1,7 @@
 """Cordoned nodes are followed; an unclear answer changes nothing that was known."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from typing import Any, cast
 
 import pytest
@@ -65,7 +65,7 @@ async def test_each_change_is_told_once(
     monkeypatch.setattr(cordons, "PAUSE_SECONDS", 0.0)
     told: list[frozenset[str] | None] = []
     server = Server(*answers)
-    followed = Cordons(cast("Kube", server), lambda: told.append(followed.nodes))
+    followed = Cordons(cast("Kube", server), lambda _: told.append(followed.nodes))
     assert followed.nodes == frozenset()
     task = asyncio.create_task(followed.run())
     await asyncio.wait_for(server.ended.wait(), 5)
@@ -80,15 +80,25 @@ async def test_a_right_that_stays_away_is_none(known: list[set[str]], monkeypatc
     monkeypatch.setattr(cordons, "monotonic", lambda: next(clock))
     told: list[frozenset[str] | None] = []
     server = Server(*known, *[FORBIDDEN] * 3, ApiError(500, "", "oops"), *[FORBIDDEN] * 4, {"b"})
-    followed = Cordons(cast("Kube", server), lambda: told.append(followed.nodes))
+    followed = Cordons(cast("Kube", server), lambda _: told.append(followed.nodes))
     task = asyncio.create_task(followed.run())
     await asyncio.wait_for(server.ended.wait(), 5)
     task.cancel()
     assert told == [*map(frozenset, known), frozenset(), {"b"}]
 
 
+async def test_the_nodes_that_changed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cordons, "PAUSE_SECONDS", 0.0)
+    named: list[Set[str] | None] = []
+    server = Server({"a"}, {"a", "b"}, {"b", "c"})
+    task = asyncio.create_task(Cordons(cast("Kube", server), named.append).run())
+    await asyncio.wait_for(server.ended.wait(), 5)
+    task.cancel()
+    assert named == [None, {"b"}, {"a", "c"}]
+
+
 async def test_before_the_first_clear_answer_nothing_is_known() -> None:
-    followed = Cordons(cast("Kube", Server(ApiError(500, "", "oops"))), lambda: None)
+    followed = Cordons(cast("Kube", Server(ApiError(500, "", "oops"))), lambda _: None)
     task = asyncio.create_task(followed.run())
     await asyncio.sleep(0.05)
     assert followed.nodes is None

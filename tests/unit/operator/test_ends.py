@@ -274,6 +274,8 @@ def test_a_pod_that_vanishes_is_lost_until_its_node_is_gone(ledger: Ledger) -> N
 def test_the_end_of_a_node_takes_its_executors_along(ledger: Ledger) -> None:
     assert ledger.hosts("n1")
     assert not ledger.hosts("n2")
+    assert ledger.pools_on({"n1", "n2"}) == {POOL}
+    assert ledger.pools_on({"n2"}) == set()
     assert ledger.node_gone("n1") == {POOL}
     assert told(ledger) == [End(RUN, NOW - 9, GONE)]
 
