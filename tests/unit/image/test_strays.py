@@ -2,11 +2,13 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pool_init.loop import Loop
+from pool_init.processes import process_name
 from pool_init.strays import PERIOD, StrayWatch, end_strays
 
 Start = Callable[[str], "subprocess.Popen[bytes]"]
@@ -21,6 +23,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
         program = tmp_path / name
         shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
         started.append(subprocess.Popen([program, "60"]))
+        while process_name(started[-1].pid) != name:  # the kernel names it after it lets Popen go on
+            time.sleep(0.001)
         return started[-1]
 
     yield start
