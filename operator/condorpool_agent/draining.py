@@ -1,8 +1,9 @@
 """Drains executors and ends drains, by condor_drain with the one identity that may.
 
 A drain is graceful: running jobs end by themselves, no other starts, and the executor stays as it is until somebody ends the drain or the
-pod. A quick one gives running jobs MACHINEMAXVACATETIME to end. HTCondor refuses a second drain of the same startd, so one that is to
-become quick is cancelled first; what is matched in the tens of milliseconds between is refused by the quick one.
+pod. A quick one gives running jobs MACHINEMAXVACATETIME to end, and only takes the place of a graceful one for the same reason: the time of
+jobs runs for one reason. HTCondor refuses a second drain of the same startd, so one that is to become quick, or to have another reason, is
+cancelled first; what is matched in the tens of milliseconds between finds the executor draining again.
 """
 
 import json
@@ -91,15 +92,18 @@ class Drainer:
     def drain(self, order: Order) -> str:
         """Have an executor drained, and return whose drain it is under then: "ours" or "foreign", which is left as it is.
 
-        Nothing is done where it drains already, unless jobs are claimed that a quick drain is to end. UnknownError, UnavailableError.
+        Where jobs are claimed under a drain of ours, another takes its place that is quick, or that begins anew for another reason; nothing
+        else is done where it drains already. UnknownError, UnavailableError.
         """
         with self._alone(order.pod):
             found = self._look(order.pod)
-            if found["drain"] == "foreign" or (found["drain"] == "ours" and not (order.quick and found["claimed"])):
+            known = found["drainReason"] == order.reason
+            as_ordered = not found["claimed"] or (known and not order.quick)
+            if found["drain"] == "foreign" or (found["drain"] and as_ordered):
                 return str(found["drain"])
-            if found["drain"] == "ours":
+            if found["drain"]:
                 self._cancel(found)
-            how = "-quick" if order.quick else "-graceful"
+            how = "-quick" if order.quick and known else "-graceful"
             code, text = self._run(found, "-verbose", how, "-reason", f"{DRAIN_MARK} {order.reason}")
             if code != 0 and _ALREADY not in text:
                 raise UnavailableError(f"{order.pod} could not be drained: condor_drain ended with {code}")

@@ -4,9 +4,9 @@ A slot is a CPU on offer, as that many one-core jobs could run: `total` counts w
 what belongs to executors that take no new job. Figures are as new as the ads: executors and schedd send theirs every 20 s, and at changes.
 
 Of an executor, `drain` is whose drain it is under: "ours", "foreign", or null, also while it ends by itself because of a SIGTERM;
-`drained` is whether that drain is over: nothing of it is claimed or busy, and it takes no new job. `drainSince` (when the drain began) and
-`started` are in seconds since the epoch; a startd that starts again has forgotten its drain. `slot` is the name by which HTCondor knows the
-executor, `drainRequest` what its startd calls the drain.
+`drained` is whether that drain is over: nothing of it is claimed or busy, and it takes no new job. `drainReason` is what one of ours was
+ordered for, null of others. `drainSince` (when the drain began) and `started` are in seconds since the epoch; a startd that starts again
+has forgotten its drain. `slot` is the name by which HTCondor knows the executor, `drainRequest` what its startd calls the drain.
 """
 
 import hashlib
@@ -112,12 +112,15 @@ def _executor(ad: Ad, now: int) -> dict[str, Any]:
 def _drain(ad: Ad) -> dict[str, Any]:
     """Return what a slot tells of its startd's drain."""
     if not ad.get("Draining"):
-        return {"drain": None, "drained": False, "drainSince": None, "drainRequest": None}
+        return {"drain": None, "drained": False, "drainReason": None, "drainSince": None, "drainRequest": None}
+    reason = str(ad.get("DrainReason", ""))
+    ours = reason.startswith(DRAIN_MARK)
     since, request = ad.get("LastDrainStartTime"), ad.get("DrainingRequestId")
     fast = _clock_error(ad)
     return {
-        "drain": "ours" if str(ad.get("DrainReason", "")).startswith(DRAIN_MARK) else "foreign",
+        "drain": "ours" if ours else "foreign",
         "drained": True,
+        "drainReason": reason.removeprefix(DRAIN_MARK).strip() if ours else None,
         "drainSince": since - fast if isinstance(since, int) else None,
         "drainRequest": str(request) if request is not None else None,
     }

@@ -92,8 +92,9 @@ class AgentClient:
     async def drain(self, target: Target, pod: str, reason: str, *, quick: bool = False) -> Drain | None:
         """Have an executor drained, and return whose drain it is under then; somebody else's is left as it is.
 
-        Jobs that run end by themselves, or at once where it is to be quick. `reason` is a printable line of at most 200 characters. Nothing
-        happens where it drains already. AgentError where that cannot be done now, or the outcome is not known.
+        Jobs that run end by themselves, or at once where it is to be quick and drains for this reason already; where it drains for another
+        one, a new drain begins. `reason` is a printable line of at most 200 characters. AgentError where that cannot be done now, or the
+        outcome is not known.
         """
         body = orjson.dumps({"pod": pod, "reason": reason, "quick": quick})
         async with self._request("POST", target, "/v1/drain", data=body) as response:
@@ -166,12 +167,13 @@ def read_state(body: bytes) -> State:
 
 def _executor(startd: Mapping[str, Any]) -> Executor:
     """Return what is kept of an executor; an agent from before drains tells of none."""
-    since = startd.get("drainSince")
+    since, reason = startd.get("drainSince"), startd.get("drainReason")
     return Executor(
         claimed=int(startd["claimed"]),
         drain=_DRAINS[startd.get("drain")],
         drained=startd.get("drained") is True,
         drain_since=None if since is None else int(since),
+        drain_reason=None if reason is None else str(reason),
         host=str(startd["address"]).removeprefix("<").partition(":")[0],
     )
 

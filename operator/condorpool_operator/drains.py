@@ -3,6 +3,8 @@
 An executor leaves in two phases. First the pool's agent drains it: it takes no job and goes on with those that it has. Only then its pod
 goes: off the end of its StatefulSet when its group shrinks, or by deletion when it is outdated. Until then it can be called back at no
 cost. Where an answer is unclear, nothing is taken away; what cannot run a job needs no answer.
+
+The time that jobs have runs for one reason: where an executor leaves for another than it is drained for, a new drain begins.
 """
 
 import math
@@ -24,7 +26,7 @@ SCALE_IN, ROLLOUT, CORDON = "scale-in", "rollout", "its node is cordoned"
 
 @dataclass(frozen=True)
 class Drain:
-    """An order to the agent; a quick one evicts the jobs that run, because their time is over."""
+    """An order to the agent; a quick one evicts the jobs that run, because their time for this reason is over."""
 
     pod: str
     reason: str
@@ -121,6 +123,11 @@ class _View:
     def is_foreign(self, pod: Obj) -> bool:
         return self._drain(pod) == "foreign"
 
+    def is_begun(self, pod: Obj) -> bool:
+        """Return whether an executor is drained because it is outdated, as far as is known."""
+        executor = self.get(pod)
+        return executor is not None and executor.drain == "ours" and executor.drain_reason == ROLLOUT
+
     def _drain(self, pod: Obj) -> str | None:
         executor = self.get(pod)
         return None if executor is None else executor.drain
@@ -150,33 +157,48 @@ class _View:
 
 
 def _pick(group: ExecutorGroup, members: Sequence[Obj], outdated: Sequence[Obj], view: _View) -> list[Obj]:
-    """Return the outdated executors whose turn it is: lost ones at no cost, those that drain already, then idle ones, then from the end.
+    """Return the outdated executors whose turn it is: lost ones at no cost, those drained for it, those drained for something else, others.
 
-    Not more are away at once than the group allows, and only one before a first executor of the new template has become ready.
+    Of the latter two idle ones come first, then those at the end. Not more are away at once than the group allows, and only one is taken
+    before a first executor of the new template has become ready.
     """
     lost = [pod for pod in outdated if view.is_lost(pod)]
     others = [pod for pod in outdated if not view.is_lost(pod)]
-    begun = [pod for pod in others if view.is_ours(pod)]
-    candidates = [pod for pod in others if view.serves(pod)]
+    begun = [pod for pod in others if view.is_begun(pod)]
+    idle = [pod for pod in others if view.is_ours(pod) and not view.is_begun(pod)]
+    serving = [pod for pod in others if view.serves(pod)]
     away = max(0, replicas(group) - sum(view.serves(pod) for pod in members))
     old = {name_of(pod) for pod in outdated}
-    budget = max_unavailable(group) - away
+    budget: float = max_unavailable(group) - away
+    most = math.inf
     if not any(is_ready(pod) for pod in members if name_of(pod) not in old):
-        idle_for_others = len(others) - len(begun) - len(candidates)  # drained by somebody else, or not well
-        budget = min(budget, 1 - (away - idle_for_others))
-    candidates.sort(key=lambda pod: (view.is_busy(pod), -ordinal(pod)))
-    return lost + begun + candidates[: max(0, budget)]
+        most = 1 - (
+            away - (len(others) - len(begun) - len(serving))
+        )  # what is away for other reasons is none of those taken
+    for pods in (idle, serving):
+        pods.sort(key=lambda pod: (view.is_busy(pod), -ordinal(pod)))
+    taken = _first(idle, min(budget + len(idle), most))  # these are away already
+    return lost + begun + taken + _first(serving, min(budget, most - len(taken)))
+
+
+def _first(pods: Sequence[Obj], count: float) -> list[Obj]:
+    return [pod for place, pod in enumerate(pods) if place < count]
 
 
 def _orders(leaving: Iterable[tuple[Obj, str]], view: _View, since: float) -> Iterable[Drain]:
-    """Yield what the agent has to be told: to drain who is not draining yet, and to evict where a drain of ours began before a moment."""
+    """Yield what the agent has to be told: to drain who does not drain for this reason yet, and to evict where that began before a moment.
+
+    An older agent does not tell the reason of a drain: then nobody is evicted.
+    """
     for pod, reason in leaving:
         executor = view.get(pod)
         if executor is None or view.is_empty(pod):
             continue
         if executor.drain is None:
             yield Drain(name_of(pod), reason)
-        elif reason == CORDON:  # its end is whoever cordoned the node
+        elif executor.drain == "foreign" or executor.drain_reason is None:
             continue
-        elif executor.drain == "ours" and executor.drain_since is not None and executor.drain_since < since:
-            yield Drain(name_of(pod), reason, quick=True)
+        elif executor.drain_reason != reason:
+            yield Drain(name_of(pod), reason)
+        elif reason != CORDON and executor.drain_since is not None and executor.drain_since < since:
+            yield Drain(name_of(pod), reason, quick=True)  # a cordon's end is up to whoever cordoned the node

@@ -86,6 +86,8 @@ class Executor:
     """Whether it has no job and takes none."""
     drain_since: int | None = None
     """When its drain began, in seconds since the epoch."""
+    drain_reason: str | None = None
+    """What a drain of ours was ordered for, as far as the agent tells."""
     host: str = ""
     """IP address of its pod."""
 

@@ -87,7 +87,14 @@ class TestDrain:
 
     @pytest.mark.parametrize(
         ("state", "quick", "whose"),
-        [(OURS, False, "ours"), (OURS | BUSY, False, "ours"), (OURS, True, "ours"), (FOREIGN | BUSY, True, "foreign")],
+        [
+            (OURS, False, "ours"),
+            (OURS | BUSY, False, "ours"),
+            (OURS, True, "ours"),
+            (OURS | {"DrainReason": "condorpool: y"}, False, "ours"),
+            (FOREIGN | BUSY, True, "foreign"),
+            (FOREIGN | BUSY, False, "foreign"),
+        ],
     )
     def test_of_one_that_drains_is_no_second_command(
         self, startd: Startd, state: dict[str, Any], quick: bool, whose: str
@@ -96,17 +103,26 @@ class TestDrain:
         assert startd.ask("/v1/drain", pod=POD, reason="x", quick=quick) == (200, {"drain": whose})
         assert startd.commands() == []
 
-    def test_that_is_quick_evicts(self, startd: Startd) -> None:
-        startd.drains(OURS)
-        assert startd.ask("/v1/drain", pod=POD, reason="late", quick=True) == (200, {"drain": "ours"})
-        assert startd.commands() == [["-verbose", "-quick", "-reason", "condorpool: late", SLOT]]
-
     def test_becomes_quick_by_another_in_its_place(self, startd: Startd) -> None:
         startd.is_(OURS | BUSY)
         startd.drains(OURS | {"DrainingRequestId": "2"}, "echo 'Request id: 2'")
-        assert startd.ask("/v1/drain", pod=POD, reason="late", quick=True) == (200, {"drain": "ours"})
-        quick = ["-verbose", "-quick", "-reason", "condorpool: late", SLOT]
+        assert startd.ask("/v1/drain", pod=POD, reason="x", quick=True) == (200, {"drain": "ours"})
+        quick = ["-verbose", "-quick", "-reason", "condorpool: x", SLOT]
         assert startd.commands() == [["-cancel", "-request-id", "1", SLOT], quick]
+
+    @pytest.mark.parametrize("quick", [False, True])
+    def test_for_another_reason_begins_anew_and_evicts_nobody(self, startd: Startd, quick: bool) -> None:
+        startd.is_(OURS | BUSY)
+        startd.drains(OURS | {"DrainingRequestId": "2", "DrainReason": "condorpool: y"}, "echo 'Request id: 2'")
+        assert startd.ask("/v1/drain", pod=POD, reason="y", quick=quick) == (200, {"drain": "ours"})
+        graceful = ["-verbose", "-graceful", "-reason", "condorpool: y", SLOT]
+        assert startd.commands() == [["-cancel", "-request-id", "1", SLOT], graceful]
+
+    def test_is_not_quick_where_there_was_none(self, startd: Startd) -> None:
+        startd.is_(BUSY)
+        startd.drains(OURS)
+        assert startd.ask("/v1/drain", pod=POD, reason="x", quick=True) == (200, {"drain": "ours"})
+        assert startd.commands() == [["-verbose", "-graceful", "-reason", "condorpool: x", SLOT]]
 
     def test_that_the_collector_does_not_show_yet_is_ours_by_its_answer(self, startd: Startd) -> None:
         assert startd.ask("/v1/drain", pod=POD, reason="x") == (200, {"drain": "ours"})

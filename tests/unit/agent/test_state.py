@@ -139,6 +139,7 @@ BY_US = {"Draining": True, "DrainReason": "condorpool: scale-in", "DrainingReque
 def test_whose_drain_it_is_and_whether_it_is_over(ads: list[Ad], drain: str | None, drained: bool) -> None:
     executor = build_state(ads, NOW)["executors"]["d-0"]
     assert (executor["drain"], executor["drained"]) == (drain, drained)
+    assert executor["drainReason"] == ("scale-in" if drain == "ours" else None)
 
 
 def test_since_when_and_by_which_name_an_executor_drains() -> None:

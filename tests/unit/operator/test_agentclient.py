@@ -122,7 +122,8 @@ class TestClient:
         assert await client.drain(target, "demo-cpu-2", "scale-in", quick=True) == "ours"
         state, _ = await client.ask(target, "")
         assert state is not None
-        assert state.executors["demo-cpu-2"] == Executor(0, "ours", drained=True, drain_since=1700)
+        drained = Executor(0, "ours", drained=True, drain_since=1700, drain_reason="x")
+        assert state.executors["demo-cpu-2"] == drained
         collector.more = ours | {"DrainReason": "by root"}
         assert await client.drain(target, "demo-cpu-2", "scale-in") == "foreign"
         with pytest.raises(AgentError, match="409"):

@@ -66,9 +66,10 @@ def plan(
     state: State | None,
     absent: Iterable[int] = (),
     cordoned: Iterable[str] | None = (),
+    now: float = NOW,
 ) -> Plan:
     nodes = None if cordoned is None else set(cordoned)
-    return plan_group(group_, stateful_set(live), list(pods), state, {NAME.format(one) for one in absent}, nodes, NOW)
+    return plan_group(group_, stateful_set(live), list(pods), state, {NAME.format(one) for one in absent}, nodes, now)
 
 
 def drained(plan_: Plan) -> list[str]:
@@ -133,8 +134,22 @@ class TestScaleIn:
 
     def test_at_the_end_of_the_drain_time_jobs_are_evicted(self) -> None:
         early, late = NOW - HOUR + 1, NOW - HOUR - 1
-        state = told(executor(0), executor(1, 1, "ours", drain_since=early), executor(2, 1, "ours", drain_since=late))
-        assert self.to_one(state).drain == (Drain("demo-cpu-2", "scale-in", quick=True),)
+        busy = [
+            executor(n, 1, "ours", drain_since=since, drain_reason="scale-in") for n, since in ((1, early), (2, late))
+        ]
+        assert self.to_one(told(executor(0), *busy)).drain == (Drain("demo-cpu-2", "scale-in", quick=True),)
+
+    @pytest.mark.parametrize("reason", ["rollout", "its node is cordoned"])
+    def test_a_drain_for_another_reason_begins_anew(self, reason: str) -> None:
+        long_ago = NOW - 2 * HOUR
+        busy = [executor(n, 1, "ours", drain_since=long_ago, drain_reason=reason) for n in (1, 2)]
+        found = self.to_one(told(executor(0), *busy))
+        assert (found.replicas, found.drain) == (3, (Drain("demo-cpu-1", "scale-in"), Drain("demo-cpu-2", "scale-in")))
+
+    def test_a_drain_of_an_older_agent_that_tells_no_reason_has_no_end(self) -> None:
+        busy = [executor(n, 1, "ours", drain_since=NOW - 2 * HOUR) for n in (1, 2)]
+        found = self.to_one(told(executor(0), *busy))
+        assert (found.replicas, found.drain) == (3, ())
 
     def test_out_again_calls_back(self) -> None:
         state = told(executor(0), executor(1, 1, "ours"), executor(2, 0, "ours"), executor(3, 0, "foreign"))
@@ -211,6 +226,40 @@ class TestRollout:
         assert (found.delete, found.drain, found.foreign) == ((), (), frozenset({"demo-cpu-0"}))
 
 
+class TestRolloutUnderCordon:
+    """Of three executors, the last two on a node that has been cordoned for long."""
+
+    def plan(
+        self, *claimed: int, new: bool = False, unavailable: int = 3, reason: str | None = "its node is cordoned"
+    ) -> Plan:
+        pods = [pod(0, outdated=not new), *(pod(n, outdated=True, node="node-b") for n in (1, 2))]
+        more = {"drain_since": NOW - 2 * HOUR, "drain_reason": reason}
+        under = [executor(n, jobs, "ours", **more) for n, jobs in zip((1, 2), claimed, strict=True)]
+        return plan(group(3, unavailable), 3, pods, told(executor(0), *under), cordoned=["node-b"])
+
+    def test_the_time_under_the_cordon_does_not_count(self) -> None:
+        assert self.plan(1, 1, new=True).drain == (Drain("demo-cpu-2", "rollout"), Drain("demo-cpu-1", "rollout"))
+
+    def test_one_goes_before_a_new_one_is_ready(self) -> None:
+        found = self.plan(1, 1)
+        assert (found.drain, found.undrain, found.delete) == ((Drain("demo-cpu-2", "rollout"),), (), ())
+        assert deleted(self.plan(0, 0)) == ["2"]
+        assert deleted(self.plan(0, 1)) == ["1"]
+
+    def test_not_more_go_than_may_be_away(self) -> None:
+        assert deleted(self.plan(0, 0, new=True, unavailable=1)) == ["2"]
+        assert deleted(self.plan(0, 0, new=True, unavailable=2)) == ["2", "1"]
+
+    def test_once_begun_it_has_its_end(self) -> None:
+        quick = [Drain(f"demo-cpu-{n}", "rollout", quick=True) for n in (1, 2)]
+        assert list(self.plan(1, 1, reason="rollout").drain) == quick
+
+    def test_an_older_agent_tells_no_reason_and_evicts_nobody(self) -> None:
+        found = self.plan(1, 1, reason=None)
+        assert (found.drain, found.undrain, found.delete) == ((), (), ())
+        assert deleted(self.plan(0, 0, reason=None)) == ["2"]
+
+
 class TestCordon:
     """Of a node with one of two executors."""
 
@@ -223,8 +272,15 @@ class TestCordon:
         assert (found.drain, found.undrain, found.delete) == ((), (), ())
 
     def test_no_job_is_evicted_for_it(self) -> None:
-        state = told(executor(0), executor(1, 1, "ours", drain_since=NOW - 2 * HOUR))
-        assert plan(group(2), 2, self.PODS, state, cordoned=["node-b"]).drain == ()
+        since = NOW - 2 * HOUR
+        for reason in ("its node is cordoned", None):
+            state = told(executor(0), executor(1, 1, "ours", drain_since=since, drain_reason=reason))
+            assert plan(group(2), 2, self.PODS, state, cordoned=["node-b"]).drain == ()
+
+    def test_what_has_drained_for_something_else_drains_for_it_from_now_on(self) -> None:
+        state = told(executor(0), executor(1, 1, "ours", drain_since=NOW, drain_reason="rollout"))
+        found = plan(group(2), 2, self.PODS, state, cordoned=["node-b"])
+        assert found.drain == (Drain("demo-cpu-1", "its node is cordoned"),)
 
     def test_uncordoned_they_are_called_back_once_that_is_known(self) -> None:
         state = told(executor(0), executor(1, 1, "ours"))
@@ -240,6 +296,12 @@ class Machine:
     jobs: int = 0
     drain: Literal["ours", "foreign"] | None = None
     running: bool = True
+    cordoned: bool = False
+    reason: str | None = None
+    """What our drain is for, and since when."""
+    since: int = 0
+    leaves: dict[str, int] = field(default_factory=dict)
+    """Why it has to leave, and since when."""
 
 
 @dataclass
@@ -249,20 +311,31 @@ class World:
     machines: list[Machine]
     group: ExecutorGroup
     lost: list[str] = field(default_factory=list)
+    now: int = NOW
 
     def look(self, *, answers: bool) -> State | None:
         if not answers:
             return None
-        return told(*(executor(n, one.jobs, one.drain) for n, one in enumerate(self.machines) if one.running))
+        return told(
+            *(
+                executor(n, one.jobs, one.drain, drain_since=one.since, drain_reason=one.reason)
+                for n, one in enumerate(self.machines)
+                if one.running
+            )
+        )
 
     def step(self, *, answers: bool) -> Plan:
-        pods = [pod(n, outdated=one.outdated, running=one.running) for n, one in enumerate(self.machines)]
-        found = plan(self.group, len(self.machines), pods, self.look(answers=answers))
+        pods = [
+            pod(n, outdated=one.outdated, running=one.running, node=f"node-{n}") for n, one in enumerate(self.machines)
+        ]
+        cordoned = [f"node-{n}" for n, one in enumerate(self.machines) if one.cordoned]
+        self._count_time(answers=answers)
+        found = plan(self.group, len(self.machines), pods, self.look(answers=answers), cordoned=cordoned, now=self.now)
         for order in found.drain:
-            self.at(order.pod).drain = "ours"
+            self._drain(self.at(order.pod), order)
         for name in found.undrain:
             assert self.at(name).drain == "ours"
-            self.at(name).drain = None
+            self.at(name).drain = self.at(name).reason = None
         for gone in found.delete:
             self._end(self.at(gone["metadata"]["name"]))
             self.machines[int(gone["metadata"]["name"].rpartition("-")[2])] = Machine(outdated=False)
@@ -271,6 +344,21 @@ class World:
         del self.machines[found.replicas :]
         self.machines += [Machine(outdated=False) for _ in range(found.replicas - len(self.machines))]
         return found
+
+    def _count_time(self, *, answers: bool) -> None:
+        """Note since when executors have to leave; a reason that comes again before anybody could be called back has not ended."""
+        for n, one in enumerate(self.machines):
+            reasons = {"scale-in": n >= (self.group.replicas or 0), "rollout": one.outdated}
+            holding = {why for why, holds in reasons.items() if holds} | (set() if answers else one.leaves.keys())
+            one.leaves = {why: one.leaves.get(why, self.now) for why in holding}
+
+    def _drain(self, machine: Machine, order: Drain) -> None:
+        assert machine.drain != "foreign"
+        if order.quick and machine.jobs:
+            if self.now - machine.leaves.get(order.reason, self.now) < HOUR or machine.reason != order.reason:
+                self.lost.append(f"{machine}: {order}")
+            machine.jobs = 0
+        machine.drain, machine.reason, machine.since = "ours", order.reason, self.now
 
     def at(self, name: str) -> Machine:
         return self.machines[int(name.rpartition("-")[2])]
@@ -281,7 +369,7 @@ class World:
 
     def settle(self) -> None:
         for one in self.machines:
-            one.jobs, one.drain = 0, None if one.drain == "foreign" else one.drain
+            one.jobs, one.drain, one.cordoned = 0, None if one.drain == "foreign" else one.drain, False
 
 
 def happen(what: str, machine: Machine) -> None:
@@ -294,15 +382,20 @@ def happen(what: str, machine: Machine) -> None:
         case "drain" if machine.drain is None:
             machine.drain = "foreign"
         case "die" | "live":
-            machine.running, machine.jobs, machine.drain = what == "live", 0, None
+            machine.running, machine.jobs, machine.drain, machine.reason = what == "live", 0, None, None
+        case "cordon" | "uncordon":
+            machine.cordoned = what == "cordon"
 
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["job", "end", "drain", "die", "live", "change", "scale", "nothing"]),
+        st.sampled_from(
+            ["job", "end", "drain", "die", "live", "change", "back", "scale", "cordon", "uncordon", "nothing"]
+        ),
         st.integers(0, 7),
         st.booleans(),
     ),
+    min_size=20,
     max_size=40,
 )
 
@@ -314,18 +407,24 @@ def test_no_executor_goes_that_has_or_may_get_a_job_and_all_plans_end(
 ) -> None:
     world = World([Machine(outdated=False) for _ in range(size)], group(size, unavailable))
     for what, number, answers in steps:
-        if what == "change":
+        world.now += (number + 1) * HOUR // 4
+        if what in ("change", "back"):
             for one in world.machines:
-                one.outdated = True
+                one.outdated = what == "change"
         elif what == "scale":
             world.group = group(number, unavailable)
         elif world.machines:
             happen(what, world.machines[number % len(world.machines)])
         away = sum(not one.running or one.drain is not None for one in world.machines[: world.group.replicas])
         before = world.group.replicas or 0
+        serving = {NAME.format(n) for n, one in enumerate(world.machines) if one.drain is None}
+        drains = {NAME.format(n) for n, one in enumerate(world.machines) if one.running}
         found = world.step(answers=answers)
-        taken = [one for one in found.drain if one.reason == "rollout"]
+        taken = [one for one in found.drain if one.reason == "rollout" and one.pod in serving]
         assert not taken or away + max(0, before - len(world.machines)) + len(taken) <= unavailable
+        replaced = [one for one in found.delete if one["metadata"]["name"] in drains]
+        leaving = [one for one in world.machines[:before] if one.running and one.reason == "rollout"]
+        assert len(replaced) + len(leaving) <= unavailable
         assert not world.lost
     for _ in range(4 * len(world.machines) + 4):
         world.settle()
