@@ -66,7 +66,7 @@ def max_unavailable(group: ExecutorGroup) -> int:
 def plan_group(
     group: ExecutorGroup,
     stateful_set: Obj | None,
-    pods: Iterable[Obj],
+    pods: Iterable[Obj] | None,
     state: State | None,
     absent: Collection[str],
     cordoned: Collection[str] | None,
@@ -74,12 +74,15 @@ def plan_group(
 ) -> Plan:
     """Return the plan of a group.
 
-    `state` is what the agent told, None where that is not known; `absent` are pods that have been missing in it for a while; `cordoned` are
-    nodes, None where they are not known: then nobody is called back; `now` is in seconds since the epoch.
+    `pods` are None where they are not known: then nothing but growth is planned. `state` is what the agent told, None where that is not
+    known; `absent` are pods that have been missing in it for a while; `cordoned` are nodes, None where they are not known: then nobody is
+    called back; `now` is in seconds since the epoch.
     """
     wanted = replicas(group)
     if stateful_set is None:
         return Plan(wanted)
+    if pods is None:
+        return Plan(max(wanted, stateful_set["spec"]["replicas"]))
     view = _View(state, absent)
     staying = [pod for pod in pods if not is_terminating(pod)]
     tail = [pod for pod in staying if ordinal(pod) >= wanted]

@@ -304,7 +304,7 @@ def _plans(context: Context, children: Children, sight: Sight, cordoned: frozens
     plans = {}
     for group in context.pool.spec.groups:
         stateful_set = children.get(STATEFUL_SET, context.names.group(group.name))
-        pods = children.pods(naming.EXECUTOR, group.name)
+        pods = None if POD in children.unseen else children.pods(naming.EXECUTOR, group.name)
         plans[group.name] = plan_group(group, stateful_set, pods, sight.state, sight.absent, cordoned, now)
     return plans
 

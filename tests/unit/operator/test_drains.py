@@ -166,6 +166,11 @@ class TestScaleIn:
     def test_one_that_was_told_to_end_holds_nothing_up(self) -> None:
         assert self.to_one(None, pod(0), pod(1, terminating=True), pod(2, terminating=True)).replicas == 1
 
+    def test_where_pods_cannot_be_listed_nothing_shrinks(self) -> None:
+        live, state = stateful_set(3), told(*(executor(n) for n in range(3)))
+        assert plan_group(group(1), live, None, state, (), (), NOW) == Plan(3)
+        assert plan_group(group(5), live, None, state, (), (), NOW) == Plan(5)
+
     def test_what_kubectl_scale_added_is_emptied_too(self) -> None:
         found = plan(group(1), 2, [pod(0), pod(1)], told(executor(0), executor(1, 1)))
         assert (found.replicas, drained(found)) == (2, ["1"])
