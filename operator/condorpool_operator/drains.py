@@ -68,14 +68,14 @@ def plan_group(
     stateful_set: Obj | None,
     pods: Iterable[Obj] | None,
     state: State | None,
-    absent: Collection[str],
+    unheard: Collection[str],
     cordoned: Collection[str] | None,
     now: float,
 ) -> Plan:
     """Return the plan of a group.
 
     `pods` are None where they are not known: then nothing but growth is planned. `state` is what the agent told, None where that is not
-    known; `absent` are pods that have been missing in it for a while; `cordoned` are nodes, None where they are not known: then nobody is
+    known; `unheard` are pods that have been missing in it for a while; `cordoned` are nodes, None where they are not known: then nobody is
     called back; `now` is in seconds since the epoch.
     """
     wanted = replicas(group)
@@ -83,7 +83,7 @@ def plan_group(
         return Plan(wanted)
     if pods is None:
         return Plan(max(wanted, stateful_set["spec"]["replicas"]))
-    view = _View(state, absent)
+    view = _View(state, unheard)
     staying = [pod for pod in pods if not is_terminating(pod)]
     tail = [pod for pod in staying if ordinal(pod) >= wanted]
     members = [pod for pod in staying if ordinal(pod) < wanted]
@@ -109,11 +109,11 @@ def plan_group(
 class _View:
     """What is known of executors by the agent."""
 
-    def __init__(self, state: State | None, absent: Collection[str]) -> None:
+    def __init__(self, state: State | None, unheard: Collection[str]) -> None:
         self._known = state is not None
         self._helpless = state is not None and not state.drains
         self._executors: Mapping[str, Executor] = {} if state is None else state.executors
-        self._absent = absent
+        self._unheard = unheard
 
     def get(self, pod: Obj) -> Executor | None:
         """Return what is known of a pod's daemons; what its predecessor of the same name left in the collector is not it."""
@@ -136,11 +136,13 @@ class _View:
         return None if executor is None else executor.drain
 
     def is_lost(self, pod: Obj) -> bool:
-        """Return whether a pod is surely none that jobs are sent to: it does not run, or neither kubelet nor collector hears of it."""
+        """Return whether a pod is surely none that jobs are sent to: it does not run, or the collector has not heard of it for a while.
+
+        Not to be heard at one look proves nothing: a collector that has just come back knows nobody yet.
+        """
         if not runs(pod):
             return True
-        unheard = self._known and self.get(pod) is None
-        return unheard and (not is_ready(pod) or name_of(pod) in self._absent)
+        return self._known and self.get(pod) is None and name_of(pod) in self._unheard
 
     def is_empty(self, pod: Obj) -> bool:
         """Return whether a pod may go: drained, lost, or of a pool whose agent cannot drain.

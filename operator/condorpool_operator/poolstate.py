@@ -45,6 +45,8 @@ class _Watch:
     target: Target | None = None
     asked: float = -math.inf
     told: float = -math.inf
+    back: float = -math.inf
+    """Since when it has answered without fail."""
     delay: float = ASK_SECONDS
     tag: str = ""
     answer: State | None = None
@@ -58,9 +60,8 @@ class _Watch:
     absent: dict[str, float] = field(default_factory=dict)
     """Who is missed in the answers, and since when."""
 
-    def confirms(self, name: str, now: float) -> bool:
-        """Return whether somebody has been missed for a while, also in an answer well after the first miss."""
-        since = self.absent[name]
+    def confirms(self, since: float, now: float) -> bool:
+        """Return whether somebody who is missed has been so since then for a while, also in an answer well after that."""
         return now - since >= SILENCE_SECONDS and self.told - since >= SILENCE_SECONDS / 2
 
     def show(self, answer: State, known: State | None, now: float) -> bool:
@@ -113,11 +114,12 @@ class Poller:
             self._queue.add(key)
         watch.hurried = now + LEASE_SECONDS
 
-    def sight(self, key: PoolKey, target: Target | None, expected: Set[str]) -> Sight:
+    def sight(self, key: PoolKey, target: Target | None, expected: Set[str], running: Set[str] = frozenset()) -> Sight:
         """Follow a pool, and return what its agent told.
 
         `target` is None while the agent's container is not ready: then it is not asked, and counts as silent. `expected` are the pods
-        whose daemons ought to be in the collector.
+        whose daemons ought to be in the collector, `running` the executors that run, whether it ought to know them or not: one that has
+        just come back knows nobody, and no executor is ready then, while jobs run.
         """
         now = self._clock()
         watch = self._watches.setdefault(key, _Watch(failing=now))
@@ -132,14 +134,21 @@ class Poller:
             watch.answer, watch.state, watch.tag, watch.absent = None, None, "", {}
         if watch.state is None:
             return Sight(None, silent=silence <= 0, look_again=silence if silence > 0 else math.inf)
-        missed = expected - watch.state.present
+        missed = (expected | running) - watch.state.present
         if missed - watch.absent.keys():
             self._queue.add(key)
         watch.absent = {name: watch.absent.get(name, now) for name in missed}
-        confirmed = frozenset(name for name in missed if watch.confirms(name, now))
-        doubted = frozenset(missed - confirmed)
-        again = ASK_SECONDS if doubted else math.inf
-        return Sight(watch.state, silent=False, absent=confirmed, doubted=doubted, look_again=min(again, silence))
+        confirmed = {name for name, since in watch.absent.items() if watch.confirms(since, now)}
+        unheard = {name for name in confirmed & running if watch.confirms(max(watch.absent[name], watch.back), now)}
+        again = ASK_SECONDS if missed - confirmed or confirmed & running - unheard else math.inf
+        return Sight(
+            watch.state,
+            silent=False,
+            absent=frozenset(confirmed & expected),
+            doubted=frozenset((missed - confirmed) & expected),
+            unheard=frozenset(unheard),
+            look_again=min(again, silence),
+        )
 
     async def _ask(self, key: PoolKey) -> float | None:
         """Ask one agent; return seconds until the next question, None where it is not followed."""
@@ -163,6 +172,8 @@ class Poller:
         news = watch.failing is not None
         if answer is not None:
             news = watch.show(answer, known, now) or news
+        if watch.failing is not None:
+            watch.back = now
         watch.told, watch.failing = now, None
         watch.delay = ASK_SECONDS if news or watch.absent or hurried else min(2 * watch.delay, LONGEST_SECONDS)
         if news:

@@ -42,7 +42,7 @@ from .remains import end_with_namespace, hurry, namespace_ends
 from .replace import order, replace_pods
 from .seen import Problem, Sight
 from .settings import Settings
-from .snapshot import agent_is_ready, daemons_of, observe_pool
+from .snapshot import agent_is_ready, daemons_of, observe_pool, running_executors
 from .status import compute_status, invalid_status, paused_status, transitions, unreadable_status
 from .watching import ReferenceIndex
 from .workqueue import RetryError
@@ -185,7 +185,8 @@ class Reconciler:
     def _sight(self, context: Context, children: Children) -> Sight:
         """Return what the pool's agent told; it is asked by the poller, and never waited for."""
         target = _target(context.names, context.credentials) if agent_is_ready(children) else None
-        return self._poller.sight((context.pool.namespace, context.pool.name), target, daemons_of(context, children))
+        key, running = (context.pool.namespace, context.pool.name), running_executors(children)
+        return self._poller.sight(key, target, daemons_of(context, children), running)
 
     async def _context(self, pool: Pool, children: Children) -> tuple[Context, list[Problem]]:
         names = Names(pool.name, pool.namespace, self._settings.cluster_domain)
@@ -305,7 +306,7 @@ def _plans(context: Context, children: Children, sight: Sight, cordoned: frozens
     for group in context.pool.spec.groups:
         stateful_set = children.get(STATEFUL_SET, context.names.group(group.name))
         pods = None if POD in children.unseen else children.pods(naming.EXECUTOR, group.name)
-        plans[group.name] = plan_group(group, stateful_set, pods, sight.state, sight.absent, cordoned, now)
+        plans[group.name] = plan_group(group, stateful_set, pods, sight.state, sight.unheard, cordoned, now)
     return plans
 
 

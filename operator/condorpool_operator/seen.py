@@ -117,6 +117,8 @@ class Sight:
     """Pods whose daemons have been missing from the collector for a while."""
     doubted: frozenset[str] = frozenset()
     """Pods whose daemons are missing, not for long."""
+    unheard: frozenset[str] = frozenset()
+    """Executors that run, ready or not, and have been missing for a while in the answers of an agent that did not fall silent meanwhile."""
     look_again: float = math.inf
     """Seconds until time alone may change this."""
 

@@ -13,7 +13,7 @@ from .builders.pods import AGENT
 from .drains import Plan
 from .kinds import CALICO_POLICY, CLAIM, DEPLOYMENT, NETWORK_POLICY, SERVICE, STATEFUL_SET
 from .observe import Children
-from .podhealth import Finding, is_outdated, is_ready, is_terminating, name_of, ordinal, works
+from .podhealth import Finding, is_outdated, is_ready, is_terminating, name_of, ordinal, runs, works
 from .seen import Fault, Group, Observation, Problem, Sight, Workload
 
 Obj = Mapping[str, Any]
@@ -39,6 +39,11 @@ def daemons_of(context: Context, children: Children) -> frozenset[str]:
     names = {workload.daemon for workload in workloads if workload.ready}
     executors = {name_of(pod) for pod in children.pods(naming.EXECUTOR) if is_ready(pod) and not is_terminating(pod)}
     return frozenset(names | executors)
+
+
+def running_executors(children: Children) -> frozenset[str]:
+    """Return the names of the executors that run and were not told to end, whether they are ready or not."""
+    return frozenset(name_of(pod) for pod in children.pods(naming.EXECUTOR) if runs(pod) and not is_terminating(pod))
 
 
 def observe_pool(

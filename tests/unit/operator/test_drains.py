@@ -64,12 +64,12 @@ def plan(
     live: int,
     pods: Iterable[dict[str, Any]],
     state: State | None,
-    absent: Iterable[int] = (),
+    unheard: Iterable[int] = (),
     cordoned: Iterable[str] | None = (),
     now: float = NOW,
 ) -> Plan:
     nodes = None if cordoned is None else set(cordoned)
-    return plan_group(group_, stateful_set(live), list(pods), state, {NAME.format(one) for one in absent}, nodes, now)
+    return plan_group(group_, stateful_set(live), list(pods), state, {NAME.format(one) for one in unheard}, nodes, now)
 
 
 def drained(plan_: Plan) -> list[str]:
@@ -92,8 +92,8 @@ class TestScaleIn:
     """Of three executors to one, where nothing else is said."""
 
     @staticmethod
-    def to_one(state: State | None, *pods: dict[str, Any], absent: Iterable[int] = ()) -> Plan:
-        return plan(group(1), 3, pods or [pod(n) for n in range(3)], state, absent)
+    def to_one(state: State | None, *pods: dict[str, Any], unheard: Iterable[int] = ()) -> Plan:
+        return plan(group(1), 3, pods or [pod(n) for n in range(3)], state, unheard)
 
     def test_the_end_is_drained_first(self) -> None:
         found = self.to_one(told(*(executor(n, claimed=n) for n in range(3))))
@@ -117,10 +117,13 @@ class TestScaleIn:
         assert self.to_one(None, pod(0), pod(1), pod(2, running=False)).replicas == 2
         assert self.to_one(None, pod(0)).replicas == 1
 
-    def test_what_neither_kubelet_nor_collector_hears_of_may_go(self) -> None:
+    @pytest.mark.parametrize("ready", [True, False])
+    def test_what_the_collector_has_not_heard_of_for_a_while_may_go(self, ready: bool) -> None:
         state = told(executor(0), executor(1, 0, "ours"))
-        assert self.to_one(state, pod(0), pod(1), pod(2, ready=False)).replicas == 1
-        assert self.to_one(state, absent=[2]).replicas == 1
+        pods = (pod(0), pod(1), pod(2, ready=ready))
+        assert self.to_one(state, *pods).replicas == 3
+        assert self.to_one(state, *pods, unheard=[2]).replicas == 1
+        assert self.to_one(None, *pods, unheard=[2]).replicas == 3
 
     def test_what_a_predecessor_told_counts_for_nothing(self) -> None:
         former = Executor(0, "ours", drained=True, host="10.9.9.9")
@@ -220,8 +223,14 @@ class TestRollout:
         pods = [pod(0, outdated=True), pod(1, outdated=True, running=False), pod(2, ready=False)]
         assert deleted(plan(group(3), 3, pods, None)) == ["1"]
         pods[1] = pod(1, outdated=True, ready=False)
-        assert deleted(plan(group(3), 3, pods, told(executor(0)))) == ["1"]
+        assert deleted(plan(group(3), 3, pods, told(executor(0)), unheard=[1])) == ["1"]
+        assert deleted(plan(group(3), 3, pods, told(executor(0)))) == []
         assert deleted(plan(group(3), 3, pods, None)) == []
+
+    def test_none_goes_when_a_collector_that_comes_back_knows_nobody_yet(self) -> None:
+        pods = [pod(n, outdated=True, ready=False) for n in range(3)]
+        found = plan(group(3), 3, pods, told())
+        assert (found.delete, found.drain, found.undrain) == ((), (), ())
 
     def test_a_change_that_is_taken_back_calls_back(self) -> None:
         assert plan(group(1), 1, [pod(0)], told(executor(0, 1, "ours"))).undrain == ("demo-cpu-0",)
@@ -301,6 +310,8 @@ class Machine:
     jobs: int = 0
     drain: Literal["ours", "foreign"] | None = None
     running: bool = True
+    known: bool = True
+    """To the collector, without which it is not ready either."""
     cordoned: bool = False
     reason: str | None = None
     """What our drain is for, and since when."""
@@ -325,13 +336,14 @@ class World:
             *(
                 executor(n, one.jobs, one.drain, drain_since=one.since, drain_reason=one.reason)
                 for n, one in enumerate(self.machines)
-                if one.running
+                if one.running and one.known
             )
         )
 
     def step(self, *, answers: bool) -> Plan:
         pods = [
-            pod(n, outdated=one.outdated, running=one.running, node=f"node-{n}") for n, one in enumerate(self.machines)
+            pod(n, outdated=one.outdated, ready=one.known, running=one.running, node=f"node-{n}")
+            for n, one in enumerate(self.machines)
         ]
         cordoned = [f"node-{n}" for n, one in enumerate(self.machines) if one.cordoned]
         self._count_time(answers=answers)
@@ -374,6 +386,7 @@ class World:
 
     def settle(self) -> None:
         for one in self.machines:
+            one.known = True
             one.jobs, one.drain, one.cordoned = 0, None if one.drain == "foreign" else one.drain, False
 
 
@@ -388,6 +401,8 @@ def happen(what: str, machine: Machine) -> None:
             machine.drain = "foreign"
         case "die" | "live":
             machine.running, machine.jobs, machine.drain, machine.reason = what == "live", 0, None, None
+        case "unheard" | "heard":
+            machine.known = what == "heard"
         case "cordon" | "uncordon":
             machine.cordoned = what == "cordon"
 
@@ -395,7 +410,7 @@ def happen(what: str, machine: Machine) -> None:
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["job", "end", "drain", "die", "live", "change", "back", "scale", "cordon", "uncordon", "nothing"]
+            ["job", "end", "drain", "die", "live", "change", "back", "scale", "cordon", "uncordon", "unheard", "heard"]
         ),
         st.integers(0, 7),
         st.booleans(),
@@ -420,7 +435,9 @@ def test_no_executor_goes_that_has_or_may_get_a_job_and_all_plans_end(
             world.group = group(number, unavailable)
         elif world.machines:
             happen(what, world.machines[number % len(world.machines)])
-        away = sum(not one.running or one.drain is not None for one in world.machines[: world.group.replicas])
+        away = sum(
+            not one.running or not one.known or one.drain is not None for one in world.machines[: world.group.replicas]
+        )
         before = world.group.replicas or 0
         serving = {NAME.format(n) for n, one in enumerate(world.machines) if one.drain is None}
         drains = {NAME.format(n) for n, one in enumerate(world.machines) if one.running}

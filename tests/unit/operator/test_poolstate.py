@@ -50,8 +50,13 @@ class Agents:
         new = str(self.says)
         return (None if new == tag else self.says), new
 
-    def sight(self, expected: frozenset[str] = ALL, target: Target | None = TARGET) -> Sight:
-        return self.poller.sight(KEY, target, expected)
+    def sight(
+        self,
+        expected: frozenset[str] = ALL,
+        target: Target | None = TARGET,
+        running: frozenset[str] = frozenset(),
+    ) -> Sight:
+        return self.poller.sight(KEY, target, expected, running)
 
     async def run(self, seconds: float) -> None:
         """Do what the queue does, for so long: ask, wait as long as told, ask again."""
@@ -303,6 +308,36 @@ class TestAbsence:
         await agents.run(60)
         sight = agents.sight()
         assert (sight.absent, sight.doubted, sight.look_again) == (frozenset(), frozenset(), math.inf)
+
+    async def test_of_an_executor_that_is_not_ready_is_for_drains_alone(self, agents: Agents) -> None:
+        ready = ALL - {"demo-cpu-0"}
+        agents.says = State(ONE.slots, ONE.jobs, ready)
+        agents.sight(frozenset())
+        await agents.run(300)
+        first = agents.sight(ready, running=frozenset({"demo-cpu-0"}))
+        assert (first.absent, first.doubted, first.unheard) == (frozenset(), frozenset(), frozenset())
+        assert first.look_again < SILENCE_SECONDS
+        await agents.run(70)
+        found = agents.sight(ready, running=frozenset({"demo-cpu-0"}))
+        assert (found.absent, found.doubted, found.unheard) == (frozenset(), frozenset(), {"demo-cpu-0"})
+        assert found.look_again == math.inf
+
+    async def test_begins_anew_for_drains_when_the_agent_comes_back(self, agents: Agents) -> None:
+        """Nobody has been back long enough to be heard."""
+        agents.says = State(ONE.slots, ONE.jobs, ALL - {"demo-cpu-0"})
+        agents.sight(frozenset())
+        await agents.run(20)
+        running = frozenset({"demo-cpu-0"})
+        agents.sight(running=running)
+        missing, agents.says = agents.says, None
+        await agents.run(50)
+        agents.says = missing
+        await agents.run(40)
+        found = agents.sight(running=running)
+        assert (found.absent, found.unheard) == (running, frozenset())
+        assert found.look_again < SILENCE_SECONDS
+        await agents.run(70)
+        assert agents.sight(running=running).unheard == running
 
     async def test_makes_questions_frequent(self, agents: Agents) -> None:
         agents.says = State(ONE.slots, ONE.jobs, ALL - {"demo-cpu-0"})
