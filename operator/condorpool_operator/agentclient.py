@@ -4,6 +4,7 @@ Each is asked by the name of its manager's Service, over TLS with the one certif
 connection is kept: asyncio's TLS holds 256 KiB of buffers for each, and an answer is wanted every quarter of a minute at most.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import ssl
@@ -18,9 +19,9 @@ from .naming import AGENT_PORT
 from .seen import Executor, Jobs, Slots, State
 
 REQUEST_SECONDS = 15.0
-"""For one question: a check of configuration takes up to ten in the agent."""
+"""For one question from its connection on: a check of configuration takes up to ten in the agent."""
 MOST_CONNECTIONS = 8
-"""At the same time; further questions wait."""
+"""At the same time for questions, and as many for orders and checks, so that these keep nobody from looking; more wait for a place."""
 _MOST_BYTES = 16 * 1024 * 1024
 _DAEMONS = ("Scheduler", "Negotiator")
 
@@ -66,6 +67,7 @@ class AgentClient:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._places = {method: asyncio.Semaphore(MOST_CONNECTIONS) for method in ("GET", "POST")}
 
     async def close(self) -> None:
         """Close what is open."""
@@ -118,19 +120,22 @@ class AgentClient:
         url = f"https://{target.host}:{AGENT_PORT}{path}"
         authorized = {"Authorization": f"Bearer {target.token}", **(headers or {})}
         pinned = aiohttp.Fingerprint(target.fingerprint)
-        request = self._open().request(method, url, headers=authorized, data=data, ssl=pinned, allow_redirects=False)
-        try:
-            async with request as response:
-                if response.status not in (200, 304):
-                    raise AgentError(f"status {response.status}")
-                yield response
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
-            raise AgentError(type(error).__name__) from None
+        async with self._places[method]:  # whose wait the time limit leaves out
+            request = self._open().request(
+                method, url, headers=authorized, data=data, ssl=pinned, allow_redirects=False
+            )
+            try:
+                async with request as response:
+                    if response.status not in (200, 304):
+                        raise AgentError(f"status {response.status}")
+                    yield response
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
+                raise AgentError(type(error).__name__) from None
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, force_close=True, use_dns_cache=False),
+                connector=aiohttp.TCPConnector(limit=2 * MOST_CONNECTIONS, force_close=True, use_dns_cache=False),
                 timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,

@@ -144,6 +144,7 @@ class Poller:
         return Sight(
             watch.state,
             silent=False,
+            failing=target is None or watch.failing is not None,
             absent=frozenset(confirmed & expected),
             doubted=frozenset((missed - confirmed) & expected),
             unheard=frozenset(unheard),

@@ -152,6 +152,7 @@ class Reconciler:
         context = replace(context, replicas=sizes)
         more, later = await self._converge(context, children, plans, complete=not problems)
         problems += more
+        later = min(later, await self._order(context, sight, plans))
         told = self._told(context.names, children)
         for kind, reason, message in events_of(self._ledger.announced((namespace, name)), told):
             await self._tell(obj, kind, reason, message)
@@ -227,7 +228,7 @@ class Reconciler:
     async def _converge(
         self, context: Context, children: Children, plans: Mapping[str, Plan], *, complete: bool
     ) -> tuple[list[Problem], float]:
-        """Apply, let pods see new files, remove what is no longer wanted if nothing failed, then empty and replace executors.
+        """Apply, let pods see new files, remove what is no longer wanted if nothing failed, then replace executors.
 
         Return what went wrong, and after how many seconds there is more to do.
         """
@@ -245,14 +246,15 @@ class Reconciler:
         except ApiError as error:
             what = f"an object could not be deleted: {error.message}"
             problems.append(Problem(ConditionType.EXECUTORS_READY, reason_of(error), what))
-        return problems, min(later, await self._order(context, plans))
+        return problems, later
 
-    async def _order(self, context: Context, plans: Mapping[str, Plan]) -> float:
+    async def _order(self, context: Context, sight: Sight, plans: Mapping[str, Plan]) -> float:
         """Tell the agent what is planned, and have the poller look soon at what comes of it.
 
-        Return seconds until the orders are given again: one that did not arrive changes nothing that anybody would notice.
+        Return seconds until the orders are given again: one that did not arrive changes nothing that anybody would notice. An agent that does
+        not answer would keep the worker; the poller tells when it does again.
         """
-        if not any(plan.under_way for plan in plans.values()):
+        if sight.failing or not any(plan.under_way for plan in plans.values()):
             return math.inf
         await order(self._agents, _target(context.names, context.credentials), plans.values())
         self._poller.hurry((context.pool.namespace, context.pool.name))

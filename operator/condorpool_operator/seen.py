@@ -113,6 +113,8 @@ class Sight:
 
     state: State | None
     silent: bool
+    failing: bool = False
+    """Whether the agent has just not answered, or is not ready, while its last state is still taken for the present one."""
     absent: frozenset[str] = frozenset()
     """Pods whose daemons have been missing from the collector for a while."""
     doubted: frozenset[str] = frozenset()

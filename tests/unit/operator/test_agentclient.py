@@ -1,5 +1,6 @@
 """The client and the agent speak the same language, over real TLS."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -142,6 +143,29 @@ class TestClient:
         client = AgentClient()
         with pytest.raises(AgentError, match=message):
             await client.drain(agent[1], pod, reason)
+        await client.close()
+
+    async def test_orders_that_hang_keep_nobody_from_looking_and_waiting_for_a_place_costs_no_time(
+        self, agent: tuple[Recorded, Target], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(agentclient, "REQUEST_SECONDS", 2.0)
+        client, (collector, target) = AgentClient(), agent
+        collector.more = {"Draining": True, "DrainReason": "condorpool: x", "State": "Drained"}
+        with socket.create_server(("127.0.0.2", agentclient.AGENT_PORT)):  # accepts, and never says a word
+            hanging = Target("127.0.0.2", target.fingerprint, target.token)
+            orders = [
+                asyncio.create_task(client.undrain(hanging, f"d-{number}"))
+                for number in range(agentclient.MOST_CONNECTIONS)
+            ]
+            await asyncio.sleep(0)
+            waiting = asyncio.create_task(client.drain(target, "demo-cpu-2", "x"))
+            state, _ = await client.ask(target, "")
+            assert state is not None
+            assert not any(one.done() for one in orders), "the answer came after the orders were over"
+            assert not waiting.done()
+            for failed in await asyncio.gather(*orders, return_exceptions=True):
+                assert isinstance(failed, AgentError)
+            await waiting
         await client.close()
 
     async def test_takes_an_absent_checker_for_silence(self, agent: tuple[Recorded, Target]) -> None:

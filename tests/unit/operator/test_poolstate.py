@@ -209,10 +209,11 @@ class TestSilence:
         agents.says = None
         await agents.run(50)
         sight = agents.sight()
-        assert (sight.state, sight.silent) == (ONE, False)
+        assert (sight.state, sight.silent, sight.failing) == (ONE, False, True)
         agents.says = ONE
         await agents.run(30)
-        assert agents.sight().look_again == math.inf
+        assert (agents.sight().look_again, agents.sight().failing) == (math.inf, False)
+        assert agents.sight(target=None).failing
 
     async def test_of_a_minute_is_told(self, agents: Agents) -> None:
         agents.sight()
