@@ -251,8 +251,8 @@ class Reconciler:
     async def _order(self, context: Context, sight: Sight, plans: Mapping[str, Plan]) -> float:
         """Tell the agent what is planned, and have the poller look soon at what comes of it.
 
-        Return seconds until the orders are given again: one that did not arrive changes nothing that anybody would notice. An agent that does
-        not answer would keep the worker; the poller tells when it does again.
+        Return seconds until the orders are given again: one that did not arrive changes nothing that anybody would notice. An agent that
+        does not answer would keep the worker; the poller tells when it does again.
         """
         if sight.failing or not any(plan.under_way for plan in plans.values()):
             return math.inf

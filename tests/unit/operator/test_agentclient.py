@@ -149,9 +149,9 @@ class TestClient:
         self, agent: tuple[Recorded, Target], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(agentclient, "REQUEST_SECONDS", 2.0)
-        client, (collector, target) = AgentClient(), agent
+        client, (collector, target), port = AgentClient(), agent, vars(agentclient)["AGENT_PORT"]
         collector.more = {"Draining": True, "DrainReason": "condorpool: x", "State": "Drained"}
-        with socket.create_server(("127.0.0.2", agentclient.AGENT_PORT)):  # accepts, and never says a word
+        with socket.create_server(("127.0.0.2", port)):  # accepts, and never says a word
             hanging = Target("127.0.0.2", target.fingerprint, target.token)
             orders = [
                 asyncio.create_task(client.undrain(hanging, f"d-{number}"))

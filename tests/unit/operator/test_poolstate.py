@@ -320,7 +320,7 @@ class TestAbsence:
         assert first.look_again < SILENCE_SECONDS
         await agents.run(70)
         found = agents.sight(ready, running=frozenset({"demo-cpu-0"}))
-        assert (found.absent, found.doubted, found.unheard) == (frozenset(), frozenset(), {"demo-cpu-0"})
+        assert (found.absent, found.doubted, found.unheard) == (frozenset(), frozenset(), frozenset({"demo-cpu-0"}))
         assert found.look_again == math.inf
 
     async def test_begins_anew_for_drains_when_the_agent_comes_back(self, agents: Agents) -> None:
