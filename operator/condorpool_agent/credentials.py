@@ -55,13 +55,12 @@ class Credentials:
         """
         directory = self._private / identity
         with self._lock:
-            if self._changed(identity, identity):
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-                copy = self._private / "new"
-                copy.unlink(missing_ok=True)
-                copy.touch(mode=0o600)
-                copy.write_bytes((self._source / identity).read_bytes())
-                copy.rename(directory / identity)
+            try:
+                if self._changed(identity, identity):
+                    self._copy(identity, directory)
+            except OSError:
+                self._stamps.pop(identity, None)
+                raise
         return {
             "PATH": "/usr/bin:/bin",
             "CONDOR_CONFIG": "ONLY_ENV",
@@ -69,6 +68,14 @@ class Credentials:
             "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS",
             "_CONDOR_SEC_TOKEN_DIRECTORY": str(directory),
         }
+
+    def _copy(self, identity: str, directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        copy = self._private / "new"
+        copy.unlink(missing_ok=True)
+        copy.touch(mode=0o600)
+        copy.write_bytes((self._source / identity).read_bytes())
+        copy.rename(directory / identity)
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

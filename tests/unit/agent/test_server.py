@@ -1,5 +1,6 @@
 """The interface over real TLS: who gets in, what they get, what happens when something behind it is missing."""
 
+import errno
 import json
 import socket
 import stat
@@ -117,6 +118,19 @@ class TestState:
         (agent.files / "idtoken").write_text("renewed")
         assert agent.ask("/v1/state")[0] == 200
         assert identity.read_text() == "renewed"
+
+    def test_a_copy_of_the_identity_that_failed_is_made_at_the_next_call(
+        self, agent: Agent, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as full:
+
+            def write(_: Path, _content: bytes) -> int:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            full.setattr(Path, "write_bytes", write)
+            assert agent.ask("/v1/state")[0] == 503
+        assert agent.ask("/v1/state")[0] == 200
+        assert (agent.private / "idtoken" / "idtoken").read_text() == "identity"
 
 
 class TestCertificate:
