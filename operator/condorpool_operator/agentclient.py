@@ -22,6 +22,8 @@ REQUEST_SECONDS = 15.0
 """For one question from its connection on: a check of configuration takes up to ten in the agent."""
 MOST_CONNECTIONS = 8
 """At the same time for questions, and as many for orders and checks, so that these keep nobody from looking; more wait for a place."""
+_MOST_WORDS = 400
+"""Bytes of a refusal."""
 _MOST_BYTES = 16 * 1024 * 1024
 _DAEMONS = ("Scheduler", "Negotiator")
 
@@ -91,8 +93,8 @@ class AgentClient:
                 for one in said["findings"]
             ]
 
-    async def drain(self, target: Target, pod: str, reason: str, *, quick: bool = False) -> Drain | None:
-        """Have an executor drained, and return whose drain it is under then; somebody else's is left as it is.
+    async def drain(self, target: Target, pod: str, reason: str, *, quick: bool = False) -> None:
+        """Have an executor drained; somebody else's drain is left as it is.
 
         Jobs that run end by themselves, or at once where it is to be quick and drains for this reason already; where it drains for another
         one, a new drain begins. `reason` is a printable line of at most 200 characters. AgentError where that cannot be done now, or the
@@ -100,7 +102,7 @@ class AgentClient:
         """
         body = orjson.dumps({"pod": pod, "reason": reason, "quick": quick})
         async with self._request("POST", target, "/v1/drain", data=body) as response:
-            return _DRAINS[orjson.loads(await _body(response))["drain"]]
+            await _body(response)
 
     async def undrain(self, target: Target, pod: str) -> None:
         """End the drain of an executor; AgentError where that cannot be done now, or somebody else drains it."""
@@ -116,7 +118,10 @@ class AgentClient:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Give an agent's good answer to read; whatever fails on the way, in the reading too, is an AgentError without details."""
+        """Give an agent's good answer to read; whatever fails on the way, in the reading too, is an AgentError.
+
+        Of a refusal it tells the agent's words, of all else no details.
+        """
         url = f"https://{target.host}:{AGENT_PORT}{path}"
         authorized = {"Authorization": f"Bearer {target.token}", **(headers or {})}
         pinned = aiohttp.Fingerprint(target.fingerprint)
@@ -127,7 +132,7 @@ class AgentClient:
             try:
                 async with request as response:
                     if response.status not in (200, 304):
-                        raise AgentError(f"status {response.status}")
+                        raise AgentError(f"status {response.status}{_words(await response.content.read(_MOST_WORDS))}")
                     yield response
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
                 raise AgentError(type(error).__name__) from None
@@ -141,6 +146,13 @@ class AgentClient:
                 trust_env=False,
             )
         return self._session
+
+
+def _words(body: bytes) -> str:
+    """Return the first line of a refusal, which holds no secret, to be put behind its status."""
+    line = body.decode(errors="replace").partition("\n")[0]
+    words = "".join(one for one in line if one.isprintable()).strip()
+    return f": {words}" if words else ""
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -39,7 +39,7 @@ from .problems import NAMESPACE_ENDS, reason_of, unreadable, unseen_problems
 from .references import check_mounts, place_of, read_accounts, read_configs, referenced
 from .refresh import refresh_pods
 from .remains import end_with_namespace, hurry, namespace_ends
-from .replace import order, replace_pods
+from .replace import Orders, replace_pods
 from .seen import Problem, Sight
 from .settings import Settings
 from .snapshot import agent_is_ready, daemons_of, observe_pool, running_executors
@@ -77,6 +77,7 @@ class Reconciler:
         self._ledger = ledger
         self._calico = calico
         self._agents = agents
+        self._orders = Orders(agents)
         self._poller = poller
         self._cordons = cordons
         self._checker = ConfigChecker()
@@ -116,6 +117,7 @@ class Reconciler:
             self._references.forget((namespace, name))
             self._ledger.forget((namespace, name))
             self._poller.forget((namespace, name))
+            self._orders.forget((namespace, name))
             await hurry(self._kube, await self._observer.remains((namespace, name)))
             return None
         generation, previous, now = obj["metadata"]["generation"], obj.get("status") or {}, _now()
@@ -256,8 +258,9 @@ class Reconciler:
         """
         if sight.failing or not any(plan.under_way for plan in plans.values()):
             return math.inf
-        await order(self._agents, _target(context.names, context.credentials), plans.values())
-        self._poller.hurry((context.pool.namespace, context.pool.name))
+        key = (context.pool.namespace, context.pool.name)
+        await self._orders.give(key, _target(context.names, context.credentials), plans.values())
+        self._poller.hurry(key)
         return ORDER_SECONDS
 
     async def _look_at_calico(self) -> None:

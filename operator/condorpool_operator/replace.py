@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 
 from . import naming
@@ -13,7 +13,7 @@ from .kube import Kube
 from .naming import Names
 from .observe import Children
 from .podhealth import is_outdated, is_ready, is_terminating
-from .pool import Pool
+from .pool import Pool, PoolKey
 from .snapshot import Obj
 
 logger = logging.getLogger(__name__)
@@ -48,16 +48,37 @@ async def replace_pods(kube: Kube, pool: Pool, names: Names, children: Children,
         await kube.delete(POD, pool.namespace, pod["metadata"]["name"], pod["metadata"]["uid"])
 
 
-async def order(agents: AgentClient, target: Target, plans: Iterable[Plan]) -> None:
-    """Tell a pool's agent whom to drain, and whom to call back: some now, and what is left, or was not taken, at the next look."""
-    orders: list[Callable[[], Awaitable[object]]] = [
-        partial(agents.undrain, target, pod) for plan in plans for pod in plan.undrain
-    ]
-    orders += [
-        partial(agents.drain, target, one.pod, one.reason, quick=one.quick) for plan in plans for one in plan.drain
-    ]
-    for refused in await asyncio.gather(*(give() for give in orders[:MOST_ORDERS]), return_exceptions=True):
-        if isinstance(refused, AgentError):
-            logger.warning("%s: an executor is not drained, or not called back: %s", target.host, refused)
-        elif isinstance(refused, BaseException):
-            raise refused
+class Orders:
+    """Tells the pools' agents whom to drain, and whom to call back; remembers which refusals it has logged."""
+
+    def __init__(self, agents: AgentClient) -> None:
+        self._agents = agents
+        self._refused: dict[PoolKey, dict[str, str]] = {}
+
+    async def give(self, key: PoolKey, target: Target, plans: Collection[Plan]) -> None:
+        """Give some orders now; what is left, or was not taken, at the next look."""
+        orders: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            (pod, partial(self._agents.undrain, target, pod)) for plan in plans for pod in plan.undrain
+        ]
+        orders += [
+            (one.pod, partial(self._agents.drain, target, one.pod, one.reason, quick=one.quick))
+            for plan in plans
+            for one in plan.drain
+        ]
+        now = orders[:MOST_ORDERS]
+        answers = await asyncio.gather(*(give() for _, give in now), return_exceptions=True)
+        logged, refused = self._refused.get(key, {}), dict[str, str]()
+        for (pod, _), answer in zip(now, answers, strict=True):
+            if isinstance(answer, AgentError):
+                refused[pod] = str(answer)
+                if logged.get(pod) != refused[pod]:
+                    logger.warning("%s/%s: %s is not drained, or not called back: %s", *key, pod, answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+        self.forget(key)
+        if refused:
+            self._refused[key] = refused
+
+    def forget(self, key: PoolKey) -> None:
+        """Drop a pool."""
+        self._refused.pop(key, None)

@@ -119,15 +119,15 @@ class TestClient:
         client, (collector, target) = AgentClient(), agent
         ours = {"Draining": True, "DrainReason": "condorpool: x", "LastDrainStartTime": 1700, "State": "Drained"}
         collector.more = ours
-        assert await client.drain(target, "demo-cpu-2", "scale-in") == "ours"
-        assert await client.drain(target, "demo-cpu-2", "scale-in", quick=True) == "ours"
+        await client.drain(target, "demo-cpu-2", "scale-in")
+        await client.drain(target, "demo-cpu-2", "scale-in", quick=True)
         state, _ = await client.ask(target, "")
         assert state is not None
         drained = Executor(0, "ours", drained=True, drain_since=1700, drain_reason="x")
         assert state.executors["demo-cpu-2"] == drained
         collector.more = ours | {"DrainReason": "by root"}
-        assert await client.drain(target, "demo-cpu-2", "scale-in") == "foreign"
-        with pytest.raises(AgentError, match="409"):
+        await client.drain(target, "demo-cpu-2", "scale-in")
+        with pytest.raises(AgentError, match=r"^status 409: demo-cpu-2 is drained by somebody else$"):
             await client.undrain(target, "demo-cpu-2")
         collector.more = {"State": "Unclaimed"}
         await client.undrain(target, "demo-cpu-2")
@@ -135,7 +135,11 @@ class TestClient:
 
     @pytest.mark.parametrize(
         ("pod", "reason", "message"),
-        [("demo-cpu-9", "x", "404"), ("demo-cpu-0", "a\nb", "400"), ("demo-cpu-0", "x", "503")],
+        [
+            ("demo-cpu-9", "x", "^status 404: the collector knows no executor demo-cpu-9$"),
+            ("demo-cpu-0", "a\nb", "^status 400: JSON is needed: "),
+            ("demo-cpu-0", "x", "^status 503: the agent has no identity to drain with$"),
+        ],
     )
     async def test_tells_that_a_drain_was_not_begun(
         self, agent: tuple[Recorded, Target], pod: str, reason: str, message: str
@@ -196,6 +200,14 @@ def test_an_agent_from_before_drains_tells_of_none() -> None:
     found = read_state(json.dumps(said).encode())
     assert found.executors == {"d-0": Executor(2, host="10.0.0.7")}
     assert not found.drains
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(b"", ""), (b"\n", ""), (b"no\x1b[1m way\nmore\n", ": no[1m way"), (b"\xff", ": \ufffd")],
+)
+def test_of_a_refusal_one_printable_line_is_told(body: bytes, words: str) -> None:
+    assert agentclient._words(body) == words
 
 
 @pytest.mark.parametrize(

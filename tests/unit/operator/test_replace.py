@@ -10,7 +10,7 @@ from condorpool_operator.kinds import Kind
 from condorpool_operator.kube import Kube
 from condorpool_operator.labels import TEMPLATE_HASH
 from condorpool_operator.observe import Children
-from condorpool_operator.replace import MOST_ORDERS, is_stuck, order, replace_pods
+from condorpool_operator.replace import MOST_ORDERS, Orders, is_stuck, replace_pods
 
 from .factories import make_context
 
@@ -41,12 +41,12 @@ class Agent:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
+        self.words = "status 503: no identity"
 
-    async def drain(self, target: Target, pod: str, reason: str, *, quick: bool = False) -> str:
+    async def drain(self, target: Target, pod: str, reason: str, *, quick: bool = False) -> None:
         self.told.append((pod, f"{reason}, quick" if quick else reason))
-        if pod == "bad":
-            raise AgentError("status 503")
-        return "ours"
+        if pod == "bad" and self.words:
+            raise AgentError(self.words)
 
     async def undrain(self, target: Target, pod: str) -> None:
         self.told.append((pod, "back"))
@@ -82,9 +82,22 @@ async def test_an_executor_that_a_fresh_answer_shows_to_be_current_stays() -> No
 
 async def test_orders_are_given_a_few_at_a_time_and_one_that_fails_keeps_no_other_back() -> None:
     agent, target = Agent(), Target("h", b"f", "t")
+    orders = Orders(cast("AgentClient", agent))
     plans = [Plan(3, drain=(Drain("bad", "x"), Drain("a", "x", quick=True))), Plan(3, undrain=("b",))]
-    await order(cast("AgentClient", agent), target, plans)
+    await orders.give(("n", "p"), target, plans)
     assert agent.told == [("b", "back"), ("bad", "x"), ("a", "x, quick")]
     agent.told.clear()
-    await order(cast("AgentClient", agent), target, [Plan(99, drain=tuple(Drain(f"{n}", "x") for n in range(99)))])
+    await orders.give(("n", "p"), target, [Plan(99, drain=tuple(Drain(f"{n}", "x") for n in range(99)))])
     assert len(agent.told) == MOST_ORDERS
+
+
+async def test_what_an_agent_refuses_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    agent, target = Agent(), Target("h", b"f", "t")
+    orders = Orders(cast("AgentClient", agent))
+    said: list[int] = []
+    for words in ("a", "a", "b", "", "b"):
+        agent.words = words
+        await orders.give(("n", "p"), target, [Plan(1, drain=(Drain("bad", "x"),))])
+        said.append(len(caplog.messages))
+    assert said == [1, 1, 2, 2, 3]
+    assert caplog.messages[0] == "n/p: bad is not drained, or not called back: a"
