@@ -33,9 +33,13 @@ _CONSTRAINT = "DynamicSlot =!= true && (" + " || ".join(f'MyType == "{name}"' fo
 """Partitionable slots tell of their dynamic ones (ChildState and so on); masters say nothing that their daemons do not."""
 
 
-def query(collector: str) -> list[str]:
-    """Return the command that asks a collector (host:port) for all that the state is made of, in one connection."""
-    what = ["-any", "-json", "-sort", "no", "-constraint", _CONSTRAINT, "-attributes", ",".join(_ATTRIBUTES)]
+def query(collector: str, pod: str | None = None) -> list[str]:
+    """Return the command that asks a collector (host:port) for all that the state is made of, in one connection.
+
+    With a pod, only for what its startd says; its name must be one, as it becomes part of an expression.
+    """
+    which = _CONSTRAINT if pod is None else f'{_CONSTRAINT} && MyType == "Machine" && regexp("^{pod}([.]|$)", Machine)'
+    what = ["-any", "-json", "-sort", "no", "-constraint", which, "-attributes", ",".join(_ATTRIBUTES)]
     return ["condor_status", "-pool", collector, *what]
 
 

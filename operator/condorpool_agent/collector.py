@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from .ads import query, read_ads
 from .metrics import Health
@@ -27,23 +28,39 @@ class Collector:
     """The collector beside the agent, asked with the agent's own token and with no configuration of the pool's."""
 
     def __init__(self, address: str, environment: Callable[[], Mapping[str, str]]) -> None:
-        self._command = query(address)
+        self._address = address
         self._environment = environment
         self._lock = threading.Lock()
         self._state: State | None = None
-        self._asked = float("-inf")
+        self._began = self._asked = self._passed = float("-inf")
         self._queries = self._failures = 0
         self._seconds = 0.0
 
-    def state(self, *, anew: bool = False) -> State:
-        """Return the pool's state, at most some seconds old, or asked for anew; UnavailableError where the collector does not tell it."""
+    def state(self) -> State:
+        """Return the pool's state, at most some seconds old; UnavailableError where the collector does not tell it."""
         with self._lock:
-            if anew or time.monotonic() - self._asked >= FRESH_SECONDS:
+            if self._began <= self._passed or time.monotonic() - self._asked >= FRESH_SECONDS:
+                self._began = time.monotonic()
                 self._state = self._ask()
                 self._asked = time.monotonic()
             if self._state is None:
                 raise UnavailableError("the collector does not answer")
             return self._state
+
+    def executor(self, pod: str) -> Mapping[str, Any] | None:
+        """Return what the collector says of one executor at this moment, None where it knows none of that name; UnavailableError.
+
+        From then on no answer from before serves as the pool's state: whoever asks for one executor changes it, or has just done so.
+        """
+        try:
+            ads = read_ads(_lines(query(self._address, pod), self._environment()))
+            executors: Mapping[str, Mapping[str, Any]] = build_state(ads, int(time.time()))["executors"]
+        except (OSError, ValueError, UnavailableError) as error:
+            sys.stderr.write(f"the collector cannot be asked for {pod}: {error}\n")
+            raise UnavailableError("the collector does not answer") from None
+        finally:
+            self._passed = time.monotonic()
+        return executors.get(pod)
 
     def health(self) -> Health:
         """Return what the queries came to, and what the process and its children have cost."""
@@ -56,7 +73,7 @@ class Collector:
         began = time.monotonic()
         self._queries += 1
         try:
-            return build_state(read_ads(_lines(self._command, self._environment())), int(time.time()))
+            return build_state(read_ads(_lines(query(self._address), self._environment())), int(time.time()))
         except (OSError, ValueError, UnavailableError) as error:
             self._failures += 1
             if self._state is not None or self._failures == 1:  # the first of a row is worth a line

@@ -133,10 +133,10 @@ class Drainer:
             raise UnavailableError(f"the drain of {found['slot']} could not be ended: condor_drain ended with {code}")
 
     def _look(self, pod: str) -> Mapping[str, Any]:
-        executors: Mapping[str, Mapping[str, Any]] = self._collector.state(anew=True)["executors"]
-        if pod not in executors or not _SLOT.fullmatch(executors[pod]["slot"]):
+        found = self._collector.executor(pod)
+        if found is None or not _SLOT.fullmatch(found["slot"]):
             raise UnknownError(f"the collector knows no executor {pod}")
-        return executors[pod]
+        return found
 
     def _seen(self, pod: str, shows: Callable[[Mapping[str, Any]], object]) -> Mapping[str, Any]:
         """Wait a moment for the collector to show something; return what it shows, which may still be the former."""

@@ -40,7 +40,9 @@ Metric = tuple[str, str, str, Iterable[Sample]]
 
 def _of_agent(health: Health, *, up: bool) -> Iterator[Metric]:
     yield _gauge("condorpool_collector_up", "Whether the collector answered the agent's last query.", up)
-    yield _counter("condorpool_agent_queries_total", "Queries of the collector.", health.queries)
+    yield _counter(
+        "condorpool_agent_queries_total", "Queries of the collector for the state of the pool.", health.queries
+    )
     yield _counter("condorpool_agent_query_failures_total", "Queries that failed or took too long.", health.failures)
     yield _gauge("condorpool_agent_query_seconds", "How long the last query took.", health.query_seconds)
     cpu = "CPU time of the agent and the tools that it ran."

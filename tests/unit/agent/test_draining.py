@@ -85,6 +85,17 @@ class TestDrain:
         startd.ask("/v1/drain", pod=POD, reason="x")
         assert json.loads(startd.agent.ask("/v1/state")[2])["executors"][POD]["drain"] == "ours"
 
+    def test_asks_for_nobody_else(self, startd: Startd, tmp_path: Path) -> None:
+        """Or draining an executor would cost more with every other one."""
+        startd.drains(OURS, "echo 'Request id: 1'")
+        asked = tmp_path / "asked"
+        startd.agent.condor_status(f'for one; do echo "$one"; done >>{asked}; echo . >>{asked}; cat {startd.ad}')
+        assert startd.ask("/v1/drain", pod=POD, reason="x")[0] == 200
+        questions = asked.read_text().split("\n.\n")[:-1]
+        assert len(questions) == 2
+        assert all(f'MyType == "Machine" && regexp("^{POD}([.]|$)", Machine)' in one for one in questions)
+        assert startd.agent.collector.health().queries == 0
+
     @pytest.mark.parametrize(
         ("state", "quick", "whose"),
         [

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,11 @@ class Recorded(Collector):
         self.more: dict[str, Any] = {}
         """What the ad of a third executor says, if there is one."""
 
-    def state(self, *, anew: bool = False) -> dict[str, Any]:
+    def executor(self, pod: str) -> Mapping[str, Any] | None:
+        executors: Mapping[str, Mapping[str, Any]] = self.state()["executors"]
+        return executors.get(pod)
+
+    def state(self) -> dict[str, Any]:
         if self.silent:
             raise UnavailableError("no")
         ads = json.loads(RECORDED.read_text())
