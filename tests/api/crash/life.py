@@ -13,7 +13,7 @@ from unittest import mock
 import kopf
 
 from condorpool_operator import accounts, apply, poolstate, reconcile, workqueue
-from condorpool_operator.agentclient import AgentClient, AgentError, Answer, ConfigFinding, Drain, Target
+from condorpool_operator.agentclient import AgentClient, AgentError, Answer, ConfigFinding, Target
 from condorpool_operator.handlers import events, startup
 from condorpool_operator.kube import Kube
 from condorpool_operator.pool import PoolKey
@@ -60,10 +60,9 @@ class Agent(AgentClient):
         """Find nothing wrong."""
         return []
 
-    async def drain(self, target: Target, pod: str, reason: str, *, quick: bool = False) -> Drain | None:
+    async def drain(self, target: Target, pod: str, reason: str, *, quick: bool = False) -> None:
         """Drain an executor."""
-        await self._order(f"drain/{pod}", partial(self._world.drain, pod))
-        return "ours"
+        await self._order(f"drain/{pod}", partial(self._world.drain, pod, reason))
 
     async def undrain(self, target: Target, pod: str) -> None:
         """Call an executor back."""

@@ -81,7 +81,7 @@ class World:
         """Executors of one group that were away at once."""
         self.ghosts: set[str] = set()
         """UIDs of pools that are gone and of which something may be left."""
-        self._drains: dict[str, int] = {}
+        self._drains: dict[str, tuple[int, str]] = {}
         """By name of an executor that was told to take no more jobs: since when."""
         self._drained: set[str] = set()
         """Those of them whose jobs have ended."""
@@ -167,9 +167,10 @@ class World:
             if (lives[kind, name].get("metadata") or {}).get("resourceVersion") != version
         ]
 
-    def drain(self, pod: str) -> None:
+    def drain(self, pod: str, reason: str) -> None:
         """Let an executor take no more jobs."""
-        self._drains.setdefault(pod, int(time.time()))
+        if pod not in self._drains or self._drains[pod][1] != reason:
+            self._drains[pod] = (int(time.time()), reason)
 
     def undrain(self, pod: str) -> None:
         """Let it take jobs again."""
@@ -183,13 +184,14 @@ class World:
             name = pod["metadata"]["name"]
             if labels.EXECUTOR_GROUP in pod["metadata"].get("labels", {}):
                 drain: Literal["ours"] | None = "ours" if name in self._drains else None
-                executors[name] = Executor(0, drain, name in self._drained, self._drains.get(name), POD_ADDRESS)
+                since, reason = self._drains.get(name, (None, None))
+                executors[name] = Executor(0, drain, name in self._drained, since, reason, POD_ADDRESS)
         names = {pod["metadata"]["name"] for pod in pods} | {f"{POOL}-manager"}
         return State({}, Jobs(0, 0, 0), frozenset(names), {}, executors)
 
     def _finish_jobs(self, names: set[str]) -> bool:
         """Let jobs on executors that drain end, and drains with their pods."""
-        self._drains = {name: since for name, since in self._drains.items() if name in names}
+        self._drains = {name: drain for name, drain in self._drains.items() if name in names}
         ended = self._drains.keys() - self._drained
         self._drained = set(self._drains)
         return bool(ended)
