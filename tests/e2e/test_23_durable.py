@@ -86,6 +86,7 @@ def test_a_schedd_that_is_killed_remembers_a_job_that_has_just_begun(pool: Pool)
     second.wait_event(EXECUTING, BACK_SECONDS)
     pool.run(pool.submitter, "pkill", "-KILL", "-x", "condor_schedd")
 
+    wait_schedd(pool)
     second.wait_event(RECONNECTED, BACK_SECONDS)
     assert second.wait_done(BACK_SECONDS) == "once\n"
 
