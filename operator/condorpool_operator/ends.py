@@ -60,7 +60,7 @@ class End:
 class Life:
     """What one look at an executor's pod tells: the run that goes on, and the runs that the kubelet has seen end.
 
-    Those are (since, until, exit code); `ending` is a pod that was told to end; `address` is the pod's now, which is another after its
+    Those are (since, until, exit code); `ending` is when the pod was told to end; `address` is the pod's now, which is another after its
     sandbox was made anew.
     """
 
@@ -71,12 +71,12 @@ class Life:
     running: int | None
     ready: bool
     ended: tuple[tuple[int, int, int], ...]
-    ending: bool = False
+    ending: int | None = None
 
     @property
     def well(self) -> bool:
         """Return whether there is no reason to doubt that the run goes on."""
-        return self.ready and not self.ending
+        return self.ready and self.ending is None
 
     def run(self) -> Run | None:
         """Return the run that goes on as far as is known."""
@@ -101,7 +101,7 @@ def life_of(pod: Obj) -> Life:
         running=_seconds((state.get("running") or {}).get("startedAt")),
         ready=ready,
         ended=tuple(one for one in found if one is not None),
-        ending="deletionTimestamp" in meta,
+        ending=_told(meta),
     )
 
 
@@ -109,6 +109,12 @@ def _ended(terminated: Obj) -> tuple[int, int, int] | None:
     """Return when a container began and ended and its exit code; None where the kubelet does not know (ContainerStatusUnknown)."""
     since, until = _seconds(terminated.get("startedAt")), _seconds(terminated.get("finishedAt"))
     return None if since is None or until is None else (since, until, int(terminated["exitCode"]))
+
+
+def _told(meta: Obj) -> int | None:
+    """Return when a pod was told to end, which was its deletion where that was forced."""
+    deadline = _seconds(meta.get("deletionTimestamp"))
+    return None if deadline is None else deadline - int(meta.get("deletionGracePeriodSeconds") or 0)
 
 
 def _seconds(stamp: str | None) -> int | None:
@@ -214,7 +220,7 @@ class Ledger:
         self._announced: dict[PoolKey, str] = {}
 
     def seen(self, pool: PoolKey, life: Life, at: int = 0) -> None:
-        """Take what a look at a pod tells, which saw it at that time or later (0: some time)."""
+        """Take what a look at a pod tells, which saw it at that time or later (0: some time, or when it was told to end)."""
         runs = self._runs.setdefault(pool, {})
         known = runs.pop(life.uid, None)
         self._unwell.pop(life.uid, None)
@@ -224,10 +230,10 @@ class Ledger:
         if current is None:
             return
         if known is None or known.run != current:
-            known = _Known(current, current.since, served=known is None and life.ending)
+            known = _Known(current, current.since, served=known is None and life.ending is not None)
         known = replace(known, missing=None)
         if current == life.run():
-            known = _Known(current, max(known.held, at), known.served or life.ready)
+            known = _Known(current, max(known.held, at, life.ending or 0), known.served or life.ready)
         runs[life.uid] = known
         if known.served and not life.well:
             self._unwell[life.uid] = current.node

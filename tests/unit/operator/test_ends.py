@@ -61,7 +61,7 @@ class World(RuleBasedStateMachine):
         self.nodes = {"n1", "n2"}
         self.pods: dict[str, list[Container]] = {}
         self.leaked: list[Container] = []
-        self.ending: set[str] = set()
+        self.ending: dict[str, int] = {}
         self.count = 0
         self.ledger = Ledger()
         self.told = ""
@@ -79,7 +79,9 @@ class World(RuleBasedStateMachine):
         if len(containers) > 1:
             status["lastState"] = containers[-2].state
         ready = [{"type": "Ready", "status": "True"}]
-        meta = {"uid": uid, "name": "demo-cpu-0"} | ({"deletionTimestamp": "x"} if uid in self.ending else {})
+        meta: dict[str, Any] = {"uid": uid, "name": "demo-cpu-0"}
+        if uid in self.ending:
+            meta |= {"deletionTimestamp": stamp(self.ending[uid] + 30), "deletionGracePeriodSeconds": 30}
         return life_of(
             {
                 "metadata": meta,
@@ -150,7 +152,7 @@ class World(RuleBasedStateMachine):
     def pod_is_told_to_end(self, data: st.DataObject) -> None:
         uid = self.some_pod(data)
         if uid is not None:
-            self.ending.add(uid)
+            self.ending.setdefault(uid, self.now)
             self.changed(data, uid)
 
     @rule(data=st.data(), seen=st.booleans())
@@ -225,10 +227,18 @@ def life(
     running: int | None = RUN.since,
     *ended: tuple[int, int, int],
     ready: bool = True,
-    ending: bool = False,
+    ending: int | None = None,
     address: str = RUN.address,
 ) -> Life:
     return Life(RUN.uid, RUN.pod, RUN.node, address, running, ready, ended, ending)
+
+
+def test_a_startd_that_was_born_after_the_last_look_is_lost_with_a_pod_that_was_told_to_end_later(
+    ledger: Ledger,
+) -> None:
+    ledger.listed(POOL, [life()], NOW - 90)
+    ledger.deleted(POOL, life(ending=NOW - 5))
+    assert [end.last for end in told(ledger)] == [NOW - 5]
 
 
 def told(ledger: Ledger, before: str = "") -> list[End]:
@@ -296,7 +306,7 @@ def test_only_nodes_of_executors_that_are_not_well_are_in_doubt(ledger: Ledger) 
 def test_a_list_that_overtakes_the_watch_hides_no_end(ledger: Ledger) -> None:
     ledger.listed(POOL, [], NOW - 4)
     ledger.listed(POOL, [], NOW - 4 + MISSED_SECONDS - 1)
-    ledger.deleted(POOL, life(None, (RUN.since, NOW - 5, 137), ready=False, ending=True))
+    ledger.deleted(POOL, life(None, (RUN.since, NOW - 5, 137), ready=False, ending=RUN.since))
     assert told(ledger) == [End(RUN, NOW - 6, GONE)]
 
 
@@ -321,17 +331,17 @@ def test_an_executor_that_was_never_ready_has_no_job_to_lose() -> None:
 @pytest.mark.parametrize("ready", [True, False])
 def test_one_that_was_told_to_end_before_the_operator_looked_may_have_jobs(ready: bool) -> None:
     ledger = Ledger()
-    ledger.listed(POOL, [life(ready=ready, ending=True)], NOW - 9)
+    ledger.listed(POOL, [life(ready=ready, ending=RUN.since)], NOW - 9)
     assert ledger.doubtful() == {"n1"}
-    ledger.deleted(POOL, life(None, (RUN.since, NOW - 5, 137), ready=False, ending=True))
+    ledger.deleted(POOL, life(None, (RUN.since, NOW - 5, 137), ready=False, ending=RUN.since))
     assert told(ledger) == [End(RUN, NOW - 6, GONE)]
 
 
 def test_a_crash_loop_is_told_to_end_without_a_word() -> None:
     ledger = Ledger()
     ledger.listed(POOL, [life(ready=False)], NOW - 9)
-    ledger.seen(POOL, life(ready=False, ending=True))
-    ledger.deleted(POOL, life(None, (RUN.since, NOW - 5, 137), ready=False, ending=True))
+    ledger.seen(POOL, life(ready=False, ending=RUN.since))
+    ledger.deleted(POOL, life(None, (RUN.since, NOW - 5, 137), ready=False, ending=RUN.since))
     assert told(ledger) == []
 
 
