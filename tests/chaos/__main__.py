@@ -53,6 +53,7 @@ def main() -> int:
     chaos = Chaos(arguments.jobs, arguments.seed, LONGEST_SECONDS, kinds, TORMENTORS, folder)
     pool = Pool(kubectl.in_namespace(f"e2e-chaos-{uuid.uuid4().hex[:5]}"), NAME)
     kubectl.apply(namespace(pool.namespace))
+    commit = _commit()
     history = chaos.play(kubectl, pool, console.say)
     found = violations(history)
     if found:
@@ -61,7 +62,7 @@ def main() -> int:
         operator.remove_namespace(kubectl, pool.namespace)
     command = f"make chaos JOBS={arguments.jobs} SEED={arguments.seed}"
     if kinds == GENTLE | MACHINES:
-        TABLE.write_text(document(Figures(command, _commit(), arguments.seed, console.elapsed / 60), history, found))
+        TABLE.write_text(document(Figures(command, commit, arguments.seed, console.elapsed / 60), history, found))
         console.say(f"wrote {relative(TABLE)}")
     if found:
         console.say(f"seed {arguments.seed}: to see it again: {command}")
