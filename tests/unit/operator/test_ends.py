@@ -139,6 +139,7 @@ class World(RuleBasedStateMachine):
         free = sorted({"10.0.0.1", "10.0.0.2", "10.0.0.3", last.address} - taken)
         address = last.address if same else data.draw(st.sampled_from(free))
         if last.node in self.nodes:
+            self.now += not same  # no address is another's within the same second
             self.pods[uid].append(Container(uid, last.node, address, self.now))
             self.changed(data, uid)
 
