@@ -1,6 +1,7 @@
 """The queue outlives its pod, and jobs outlive both the submitter's and the manager's; what damage is told of, and mended."""
 
 import re
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,11 @@ RECONNECTED = "023"
 BACK_SECONDS = 90.0
 AGAIN_SECONDS = 20.0
 """From the new manager's readiness to the begin of a job that waited: 15, and what two busy cores may add."""
+NOTICE_SECONDS = 90.0
+"""Until a manager that went without a word is missed: a minute, and a few seconds."""
+ASKING_SECONDS = 25.0
+QUICK_SECONDS = 5.0
+"""An answer of the queue; ten seconds of silence out of twenty would show."""
 CORRUPT_SECONDS = 120.0
 """Three failed probes, a quarter of a minute apart, and as long again."""
 QUEUE = "/var/lib/condor/spool/job_queue.log"
@@ -100,7 +106,9 @@ def test_without_a_manager_jobs_run_and_are_submitted_and_with_one_they_start_at
     pool.wait_condition("ManagerReady", "False", BACK_SECONDS, "Unschedulable")
     # larger than the slot of the first job, or it would run there, on the claim that the queue has already
     waiting = pool.submit(shell_job("echo matched", request_cpus=2), user="john")
+    wait_for("pool-init to notice", lambda: _noticed(pool), NOTICE_SECONDS)
     assert str(waiting.cluster) in pool.run(pool.submitter, "condor_q", "-nobatch", str(waiting.cluster), user="john")
+    assert longest_question(pool, ASKING_SECONDS) < QUICK_SECONDS
     assert job.wait_done(90) == "undisturbed\n"
     undisturbed(job)
     assert EXECUTING not in waiting.events()
@@ -153,6 +161,20 @@ def test_a_corrupt_queue_is_told_of_and_mended_as_documented(pool: Pool) -> None
     wait_schedd(pool)
     job.wait_status(IDLE, 30)
     pool.wait_condition("SubmitterReady", "True", BACK_SECONDS)
+
+
+def longest_question(pool: Pool, seconds: float) -> float:
+    """Ask for the queue again and again for so long; return the seconds of the longest answer."""
+    longest, end = 0.0, time.monotonic() + seconds
+    while (began := time.monotonic()) < end:
+        pool.run(pool.submitter, "condor_q", "-allusers", "-total")
+        longest = max(longest, time.monotonic() - began)
+    return longest
+
+
+def _noticed(pool: Pool) -> None:
+    if "no manager is to be reached: reconfig" not in pool.logs(pool.submitter):
+        raise NotYetError("it has not said so")
 
 
 def factor_after_a_restart(pool: Pool) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from pool_init.collector import (
+    AWAY,
     BELT,
     SECOND_RECONFIG,
     Address,
@@ -34,11 +35,14 @@ class Pod:
         self.collector: Identity | None = FIRST
         self.questions = 0
         self.reconfigs: list[float] = []
+        self.told: list[str] = []
         self.watch = CollectorWatch(
             self.loop,
             ("manager", 9618),
             self._ask,
             lambda _reason: self.reconfigs.append(self.now),
+            lambda: self.told.append("away"),
+            lambda: self.told.append("back"),
             find=lambda _peer, _port: set(self.sockets),
             stands=lambda connection: connection in self.sockets,
             probe=self._probe,
@@ -184,3 +188,25 @@ def test_a_connection_stands_until_the_other_side_closes_it() -> None:
             assert connections("127.0.0.1", port) == set()
             client.close()
             assert not any(stands(one) for one in found)
+
+
+def test_a_collector_that_nobody_reaches_for_a_while_is_away_until_it_is_back(pod: Pod) -> None:
+    pod.watch.start(PEER)
+    pod.pass_time(10)
+    pod.restart_collector(None)
+    pod.pass_time(int(AWAY) + 4)
+    assert pod.told == ["away"]
+    pod.pass_time(60)
+    pod.restart_collector(SECOND)
+    pod.pass_time(3)
+    assert pod.told == ["away", "back"]
+
+
+def test_a_collector_that_starts_again_at_once_is_never_away(pod: Pod) -> None:
+    pod.watch.start(PEER)
+    pod.pass_time(10)
+    pod.restart_collector(None)
+    pod.pass_time(int(AWAY) - 1)
+    pod.restart_collector(SECOND)
+    pod.pass_time(60)
+    assert pod.told == []

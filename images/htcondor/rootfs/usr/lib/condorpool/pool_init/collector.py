@@ -24,6 +24,8 @@ BELT = 60.0
 REJOINED = 10.0
 # the same while a connection has just broken
 SUSPICION = 1.0
+# after which a collector that nobody reaches is away
+AWAY = 3.0
 START_TOLERANCE = 3
 
 
@@ -60,7 +62,8 @@ class CollectorWatch:
 
     A daemon keeps one connection to its collector open, and it breaks when the collector goes: looking at it each
     second costs nothing and sees also a restart within 2 s. Only then, and once per BELT, is the collector asked for its
-    identity by `ask`, which calls back with it (None: no answer).
+    identity by `ask`, which calls back with it (None: no answer). `away` is called when nobody has reached it for a while,
+    `back` when it answers again.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class CollectorWatch:
         address: Address,
         ask: Callable[[Callable[[Identity | None], None]], None],
         reconfigure: Callable[[str], None],
+        away: Callable[[], None] = lambda: None,
+        back: Callable[[], None] = lambda: None,
         *,
         find: Callable[[str, int], set[Connection]] = connections,
         stands: Callable[[Connection], bool] = stands,
@@ -78,6 +83,10 @@ class CollectorWatch:
         self._address = address
         self._ask = ask
         self._reconfigure = reconfigure
+        self._tell_away = away
+        self._tell_back = back
+        self._silent_since: float | None = None
+        self._away = False
         self._find = find
         self._stands = stands
         self._probe = probe
@@ -108,12 +117,27 @@ class CollectorWatch:
             return
         if self._needs_probe():
             peer = self._probe((self._peer or self._address[0], self._address[1]), 0.3)
+            self._heard(now, peer)
             if peer is None:
                 self._ask_at = now + SUSPICION
                 return
             self._peer = peer
         self._asking = True
         self._ask(self._answered)
+
+    def _heard(self, now: float, peer: str | None) -> None:
+        """Note whether the collector could be reached."""
+        if peer is not None:
+            self._silent_since = None
+            if self._away:
+                self._away = False
+                self._tell_back()
+            return
+        if self._silent_since is None:
+            self._silent_since = now
+        if not self._away and now - self._silent_since >= AWAY:
+            self._away = True
+            self._tell_away()
 
     def _needs_probe(self) -> bool:
         """A connect is far cheaper than a question while nobody answers."""

@@ -44,6 +44,11 @@ class Layout:
         return self.path("/run/condor/lost")
 
     @property
+    def alone(self) -> str:
+        """Configuration of a schedd whose manager is away; submitter-operator.conf includes it."""
+        return self.path("/run/condor/alone.conf")
+
+    @property
     def users(self) -> str:
         return self.path("/etc/condorpool/users")
 
@@ -108,6 +113,8 @@ def prepare(role: str, layout: Layout, chown: Chown = os.chown) -> None:
         os.chmod(path, LOG_MODE if path == layout.log else DIRECTORY_MODE)
         chown(path, *_condor_ids())
     if role == "submitter":
+        if os.path.exists(layout.alone):  # of the container before
+            os.unlink(layout.alone)
         # anyone may create the directory that proves who he is, nobody may touch another's
         exchange = layout.path("/run/condorpool/fs")
         os.makedirs(exchange, exist_ok=True)

@@ -333,7 +333,18 @@ class Supervisor:
 
     def _watch_collector(self, peer: str | None) -> None:
         if self._settings.collector is not None:
-            CollectorWatch(self._loop, self._settings.collector, self._ask_collector, self._reload).start(peer)
+            told = (self._manager_away, self._manager_back) if self._settings.role == "submitter" else ()
+            CollectorWatch(self._loop, self._settings.collector, self._ask_collector, self._reload, *told).start(peer)
+
+    def _manager_away(self) -> None:
+        """Keep the schedd from calling a negotiator that is not there: it does nothing else for ten seconds, at the end of every job."""
+        with open(self._layout.alone, "w", encoding="ascii") as file:
+            file.write("SCHEDD_SEND_RESCHEDULE = False\n")
+        self._reload("no manager is to be reached")
+
+    def _manager_back(self) -> None:
+        os.unlink(self._layout.alone)
+        self._reload("the manager is to be reached again")
 
     def _ask_collector(self, answered: Callable[[Identity | None], None]) -> None:
         def finished(code: int, text: str) -> None:
