@@ -30,8 +30,8 @@ SOON_SECONDS = 4.0
 REST_SECONDS = 30.0
 RETRY_SECONDS = 0.5
 """A look that is due later was not asked for because something failed."""
-PATIENCE = 1
-"""Looks in a row that change nothing, where the operator goes on looking because something waits for a person."""
+PATIENCE = 2
+"""Looks in a row that change nothing, where the operator goes on looking because something waits for a person; one may be early."""
 
 _START: Any = startup.start
 _POOL_CHANGED: Any = events.pool_changed
