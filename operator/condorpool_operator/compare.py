@@ -59,21 +59,31 @@ def taken_over(fields: Iterable[Mapping[str, Any]], manager: str, api_version: s
 
     https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership-between-managers
     """
+    whole: dict[str, Any] = {}
     kept: list[dict[str, Any]] = []
-    spec: Mapping[str, Any] = {}
-    owner = {"manager": manager, "operation": "Apply", "apiVersion": api_version, "fieldsType": "FieldsV1"}
-    own: Mapping[str, Any] = {}
+    ours: dict[str, Any] = {}
     for entry in fields:
         if entry.get("subresource") or entry.get("apiVersion") != api_version:
             kept.append(dict(entry))
             continue
         rest = dict(entry.get("fieldsV1", {}))
-        spec = _united(spec, rest.pop("f:spec", {}))
+        whole = _united(whole, rest.pop("f:spec", {}))
         if (entry["manager"], entry["operation"]) == (manager, "Apply"):
-            owner, own = dict(entry), rest
+            ours = {**entry, "fieldsV1": rest}
+            kept.append(ours)
         elif rest:
             kept.append({**entry, "fieldsV1": rest})
-    return [{**owner, "fieldsV1": {**own, "f:spec": spec}}, *kept]
+    if not ours:
+        ours = {
+            "manager": manager,
+            "operation": "Apply",
+            "apiVersion": api_version,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {},
+        }
+        kept.append(ours)
+    ours["fieldsV1"]["f:spec"] = whole
+    return kept
 
 
 def _united(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
